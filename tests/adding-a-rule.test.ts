@@ -42,34 +42,37 @@ describe('following the guide to adding a view rule', { timeout: 120_000 }, () =
     expect(await getJson(`${url}/events/audit`)).toMatchObject({ qualified: 20, notQualified: { burst: 1 } })
   })
 
-  test.skipIf(!natsVersion)('yields a version of the rules that a recount can try before reporting uses it', async () => {
-    await using nats = await startNatsServer()
-    const port = await freePort()
-    const REPORTING_URL = `http://127.0.0.1:${port}`
-    const env = { NATS_URL: nats.url, DATA_DIR: 'recounted', REPORTING_URL }
-    const startReporting = (rules: string) =>
-      project.start(process.execPath, ['reporting/main.ts', '--port', String(port)], { ...env, VIEW_RULES: rules })
-    const audit = () => getJson(`${REPORTING_URL}/events/audit`)
-    await using before = startReporting('v1')
-    await using listener = project.start(process.execPath, ['queue-listener/main.ts', '--port', '0'], env)
-    await publishRaw(nats, [JSON.stringify(Array.from({ length: 25 }, (_, n) => toEvent(n)))])
-    await eventually(async () => expect(await audit()).toMatchObject({ views: 25, qualified: 25 }))
+  test.skipIf(!natsVersion)(
+    'yields a version of the rules that a recount can try before reporting uses it',
+    async () => {
+      await using nats = await startNatsServer()
+      const port = await freePort()
+      const REPORTING_URL = `http://127.0.0.1:${port}`
+      const env = { NATS_URL: nats.url, DATA_DIR: 'recounted', REPORTING_URL }
+      const startReporting = (rules: string) =>
+        project.start(process.execPath, ['reporting/main.ts', '--port', String(port)], { ...env, VIEW_RULES: rules })
+      const audit = () => getJson(`${REPORTING_URL}/events/audit`)
+      await using before = startReporting('v1')
+      await using listener = project.start(process.execPath, ['queue-listener/main.ts', '--port', '0'], env)
+      await publishRaw(nats, [JSON.stringify(Array.from({ length: 25 }, (_, n) => toEvent(n)))])
+      await eventually(async () => expect(await audit()).toMatchObject({ views: 25, qualified: 25 }))
 
-    await using recount = project.start(process.execPath, ['scripts/counts/main.ts', 'recount', '--rules', 'v3'], env)
-    expect(await recount.ended).toBe(0)
-    const text = recount.lines.join('\n')
-    expect(text).toMatch(/^views +25 +25 +0$/m)
-    expect(text).toMatch(/^qualified +25 +20 +-5$/m)
-    expect(text).toMatch(/^burst +0 +5 +\+5$/m)
-    expect(await audit()).toMatchObject({ views: 25, qualified: 25, notQualified: {} })
+      await using recount = project.start(process.execPath, ['scripts/counts/main.ts', 'recount', '--rules', 'v3'], env)
+      expect(await recount.ended).toBe(0)
+      const text = recount.lines.join('\n')
+      expect(text).toMatch(/^views +25 +25 +0$/m)
+      expect(text).toMatch(/^qualified +25 +20 +-5$/m)
+      expect(text).toMatch(/^burst +0 +5 +\+5$/m)
+      expect(await audit()).toMatchObject({ views: 25, qualified: 25, notQualified: {} })
 
-    await before.signal('SIGTERM')
-    await listener.signal('SIGTERM')
-    // No queue-listener is running, so these are the counts that the recount saved.
-    await using after = startReporting('v3')
-    await eventually(async () => expect(await audit()).toMatchObject({ views: 25, notQualified: { burst: 5 } }))
-    await after.signal('SIGTERM')
-  })
+      await before.signal('SIGTERM')
+      await listener.signal('SIGTERM')
+      // No queue-listener is running, so these are the counts that the recount saved.
+      await using after = startReporting('v3')
+      await eventually(async () => expect(await audit()).toMatchObject({ views: 25, notQualified: { burst: 5 } }))
+      await after.signal('SIGTERM')
+    },
+  )
 })
 
 function toEvent(n: number) {

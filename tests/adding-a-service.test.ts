@@ -12,7 +12,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** Tests that depend on the list of services, or on a file that the generator or guide changes: name patterns by file. */
+/** Name patterns, by file, of tests that depend on the list of services, or on a file that the guide changes. */
 const AFFECTED: Record<string, string[]> = {
   'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
   'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],

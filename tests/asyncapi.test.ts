@@ -39,16 +39,19 @@ test('subjects, content type and version match the code', () => {
   expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
 })
 
-test.each(['batch', 'single'])('the examples of a %s message are valid and parse as views or watch-time reports', (name) => {
-  const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
-  const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
-  expect(messages[name].examples.length).toBeGreaterThan(0)
-  for (const { payload } of messages[name].examples) {
-    expect(isValid(payload)).toBe(true)
-    const { views, watched = [] } = decodeViews(Buffer.from(JSON.stringify(payload)), now)
-    expect([...views, ...watched]).toHaveLength([payload].flat().length)
-  }
-})
+test.each(['batch', 'single'])(
+  'the examples of a %s message are valid and parse as views or watch-time reports',
+  (name) => {
+    const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
+    const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
+    expect(messages[name].examples.length).toBeGreaterThan(0)
+    for (const { payload } of messages[name].examples) {
+      expect(isValid(payload)).toBe(true)
+      const { views, watched = [] } = decodeViews(Buffer.from(JSON.stringify(payload)), now)
+      expect([...views, ...watched]).toHaveLength([payload].flat().length)
+    }
+  },
+)
 
 test('the message in docs/events.md parses as a view', async () => {
   const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []

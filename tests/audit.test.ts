@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
   })
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', () => {
+describe.skipIf(!natsVersion || !hasPostgres)('npm run audit with the counts in Postgres', () => {
   let system: PostgresSystem
   beforeAll(async () => {
     system = await startPostgresSystem()

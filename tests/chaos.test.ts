@@ -25,7 +25,7 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
-/** `maps` (in memory), or `postgres` (two instances that share one Postgres). Unset: both, Postgres for half as long. */
+/** `maps` (in memory), or `postgres` (two instances over one Postgres). Unset: both, Postgres for half as long. */
 const onlyStore = process.env.CHAOS_STORE || undefined
 /** `open`, or `guarded`: with every protection of the edge. Unset: `open` with `maps`, `guarded` with `postgres`. */
 const onlyEdge = process.env.CHAOS_EDGE || undefined
@@ -86,12 +86,12 @@ const AUDIT_INTERVAL_MS = 100
 
 /** Reads audits continuously, and verifies that their numbers add up. stop() returns the number of audits. */
 function watchAudits(reporting: string, token: string | undefined) {
-  const over = new AbortController()
+  const stopping = new AbortController()
   async function watch(): Promise<number> {
     let audits = 0
-    while (!over.signal.aborted) {
+    while (!stopping.signal.aborted) {
       // reporting may be down or suspended.
-      const signal = AbortSignal.any([over.signal, AbortSignal.timeout(1_000)])
+      const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(1_000)])
       const response = await fetch(`${reporting}/events/audit`, { signal, headers: toBearer(token) }).catch(
         () => undefined,
       )
@@ -108,16 +108,16 @@ function watchAudits(reporting: string, token: string | undefined) {
   const watching = watch()
   return {
     stop() {
-      over.abort()
+      stopping.abort()
       return watching
     },
   }
 }
 
 /**
- * Injects one fault after another into a system with two play processes on one port: kills or suspends one or two processes for
- * up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or
- * stores messages twice. The seed determines the order. At the end, all processes are up.
+ * Injects one fault after another into a system with two play processes on one port: kills or suspends one or two
+ * processes for up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends
+ * random messages, or stores messages twice. The seed determines the order. At the end, all processes are up.
  */
 async function breakThings(
   system: System | PostgresSystem,

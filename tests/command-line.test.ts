@@ -56,14 +56,11 @@ describe.each(serviceNames)('%s', { concurrent: true }, (service) => {
   })
 })
 
-test.concurrent.each(['0s', '300ms', '0.999s'])(
-  'reporting refuses a MAX_LAG below one second: %s',
-  async (MAX_LAG) => {
-    const { status, lines } = await run('reporting', [], { MAX_LAG })
-    expect(status).toBe(2)
-    expect(lines).toEqual([`reporting: MAX_LAG is "${MAX_LAG}": it must be at least 1s`])
-  },
-)
+test.concurrent.each(['0s', '300ms', '0.999s'])('reporting refuses a MAX_LAG below one second: %s', async (MAX_LAG) => {
+  const { status, lines } = await run('reporting', [], { MAX_LAG })
+  expect(status).toBe(2)
+  expect(lines).toEqual([`reporting: MAX_LAG is "${MAX_LAG}": it must be at least 1s`])
+})
 
 test.concurrent('play refuses to share a port that the operating system chooses', async () => {
   const { status, lines } = await run('play', ['--port', '0'], { REUSE_PORT: '1' })
@@ -99,17 +96,22 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concu
   })
 })
 
-test.concurrent.each(['play', 'queue-listener'])('%s warns if it listens beyond loopback without a token', async (service) => {
-  for (const [WRITE_TOKEN, warnings] of [
-    ['', 1],
-    ['a-secret-of-enough', 0],
-  ] as const) {
-    const env = { HOST: '0.0.0.0', NATS_URL, DATA_DIR, WRITE_TOKEN }
-    await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env })
-    await child.line(listeningUrl)
-    expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(warnings)
-  }
-})
+test.concurrent.each(['play', 'queue-listener'])(
+  '%s warns if it listens beyond loopback without a token',
+  async (service) => {
+    for (const [WRITE_TOKEN, warnings] of [
+      ['', 1],
+      ['a-secret-of-enough', 0],
+    ] as const) {
+      const env = { HOST: '0.0.0.0', NATS_URL, DATA_DIR, WRITE_TOKEN }
+      await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env })
+      await child.line(listeningUrl)
+      expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(
+        warnings,
+      )
+    }
+  },
+)
 
 test.concurrent.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is down', async (service) => {
   await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], {

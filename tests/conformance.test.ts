@@ -23,7 +23,7 @@ const ACCEPTED = [200, 202, 404, 409]
 /** Statuses that no single request can cause, or that depend on the rights of the asset. */
 const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 
-/** play comes last, because its views advance reporting's position, and reporting then rejects its own example batch. */
+/** play comes last: its views advance reporting's position, so reporting would then reject its own example batch. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
 /** Enough dead letters for the last sequences to exceed the small numbers that fast-check prefers. */
@@ -108,7 +108,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, ({ start, names, skip 
   }
 })
 
-describe('without any dependency', () => {
+describe('without any dependency,', () => {
   let isolated: Services
   beforeAll(async () => {
     isolated = await startIsolated()

@@ -175,7 +175,7 @@ describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => 
     test.skipIf(isSkipped)('plays muted if the browser does not allow sound, until it is unmuted', async () => {
       await using strict = await startBrowser(['--autoplay-policy=document-user-activation-required'])
       const page = await strict.newPage()
-      // A script presses Play without a user gesture. Playwright's clicks are gestures, so it only waits for a request.
+      // A script presses Play without a user gesture. Playwright's clicks are gestures, so the test does not click.
       await page.addInitScript(`const timer = setInterval(() => {
         const button = document.querySelector('[aria-label="Play The muted clip"]')
         if (button) { clearInterval(timer); button.click() }

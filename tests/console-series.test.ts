@@ -28,17 +28,20 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     ['1 hour', 60, ['3 views, 2 qualified, 1 other', '1 view, 1 qualified, 0 other']],
     ['24 hours', 24, ['2 views, 1 qualified, 1 other']],
     ['30 days', 30, ['1 view, 1 qualified, 0 other', '4 views, 4 qualified, 0 other']],
-  ])('the range "%s" shows the views, the qualified views and the other views of each step', async (range, count, expected) => {
-    await using opened = await system.open()
-    const { page } = opened
-    await showRange(page, range, count)
-    const steps = await readSteps(page)
-    expect(steps.length).toBeGreaterThanOrEqual(count)
-    const numbers = steps.map((text) => text.split(', ').slice(-3).join(', '))
-    expect(numbers.filter((text) => !text.startsWith('0 views')).slice(0, expected.length)).toEqual(expected)
-    expect(steps.filter((text) => text.includes(', so far, '))).toEqual(steps.slice(-1))
-    expect(opened.errors).toEqual([])
-  })
+  ])(
+    'the range "%s" shows the views, the qualified views and the other views of each step',
+    async (range, count, expected) => {
+      await using opened = await system.open()
+      const { page } = opened
+      await showRange(page, range, count)
+      const steps = await readSteps(page)
+      expect(steps.length).toBeGreaterThanOrEqual(count)
+      const numbers = steps.map((text) => text.split(', ').slice(-3).join(', '))
+      expect(numbers.filter((text) => !text.startsWith('0 views')).slice(0, expected.length)).toEqual(expected)
+      expect(steps.filter((text) => text.includes(', so far, '))).toEqual(steps.slice(-1))
+      expect(opened.errors).toEqual([])
+    },
+  )
 
   test('the pointer selects the step under it; otherwise, the totals of all steps are shown', async () => {
     await using opened = await openWith(toSeries('hour', [1, 0, 1_234_567_890, 7]))

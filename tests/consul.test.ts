@@ -19,7 +19,7 @@ const FOUND_MS = 1_000
 
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
 
-describe.skipIf(!natsVersion || !hasConsul)('with Consul', () => {
+describe.skipIf(!natsVersion || !hasConsul)('with Consul,', () => {
   const stack = new AsyncDisposableStack()
   let consul: ConsulAgent
   let nats: NatsServer
@@ -210,7 +210,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', () => {
   })
 })
 
-describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
+describe.skipIf(!hasConsul)('with Consul ACLs,', () => {
   const managementToken = '11111111-1111-4111-8111-111111111111'
   let consul: ConsulAgent
   beforeAll(async () => {

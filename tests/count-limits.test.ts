@@ -10,33 +10,36 @@ const BATCH = 10_000
 const FULL = 507
 
 describe('at the limits of reporting,', { timeout: 120_000 }, () => {
-  test.skipIf(!natsVersion)('plays by users beyond MAX_USERS succeed, and are counted as soon as there is room', async () => {
-    await using system = await startSystem({ MAX_USERS: '2' })
-    const { play: edge, reporting, listener } = system
-    const counts = () => Promise.all(['u', 'v', 'w'].map((user) => views(reporting.url, 'user', user)))
-    for (const user of ['u', 'v', 'u']) {
-      await eventually(async () => expect((await play(edge.url, '456', user)).status).toBe(200))
-    }
-    // Once these are counted, the view of a third user starts the next batch, which waits for room.
-    await eventually(async () => expect(await counts()).toEqual([2, 1, 0]))
-    for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
-    await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
-    await eventually(() =>
-      expect(reporting.lines().join('\n')).toContain('the counts are limited to 2 users: raise MAX_USERS'),
-    )
-    expect(await metric(listener.url, /^rejected_messages_total/)).toBe(0)
-    expect(await metric(reporting.url, /^counted_ids{by="user"}/)).toBe(2)
-    expect(await metric(reporting.url, /^counted_ids_max/)).toBe(2)
-    expect(await counts()).toEqual([2, 1, 0])
+  test.skipIf(!natsVersion)(
+    'plays by users beyond MAX_USERS succeed, and are counted as soon as there is room',
+    async () => {
+      await using system = await startSystem({ MAX_USERS: '2' })
+      const { play: edge, reporting, listener } = system
+      const counts = () => Promise.all(['u', 'v', 'w'].map((user) => views(reporting.url, 'user', user)))
+      for (const user of ['u', 'v', 'u']) {
+        await eventually(async () => expect((await play(edge.url, '456', user)).status).toBe(200))
+      }
+      // Once these are counted, the view of a third user starts the next batch, which waits for room.
+      await eventually(async () => expect(await counts()).toEqual([2, 1, 0]))
+      for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
+      await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
+      await eventually(() =>
+        expect(reporting.lines().join('\n')).toContain('the counts are limited to 2 users: raise MAX_USERS'),
+      )
+      expect(await metric(listener.url, /^rejected_messages_total/)).toBe(0)
+      expect(await metric(reporting.url, /^counted_ids{by="user"}/)).toBe(2)
+      expect(await metric(reporting.url, /^counted_ids_max/)).toBe(2)
+      expect(await counts()).toEqual([2, 1, 0])
 
-    await reporting.signal('SIGTERM')
-    await using _ = await startService(
-      'reporting',
-      { ...system.env, MAX_USERS: '3' },
-      Number(new URL(reporting.url).port),
-    )
-    await eventually(async () => expect(await counts()).toEqual([3, 1, 1]))
-  })
+      await reporting.signal('SIGTERM')
+      await using _ = await startService(
+        'reporting',
+        { ...system.env, MAX_USERS: '3' },
+        Number(new URL(reporting.url).port),
+      )
+      await eventually(async () => expect(await counts()).toEqual([3, 1, 1]))
+    },
+  )
 
   test('a batch and a direct view beyond MAX_USERS get a 507 and change nothing', async () => {
     await using reporting = await startService('reporting', { MAX_USERS: '2' })

@@ -48,12 +48,12 @@ test('every query filters by the selected services and instances, and rates use 
 })
 
 describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
-  'on the dashboard of a system after several outages,',
+  'on the dashboard of a system that has had several outages,',
   () => {
     let system: System
     let prometheus: PrometheusServer
     let postgres: PostgresServer
-    /** An instance of reporting over Postgres to which no queue-listener sends views. */
+    /** A reporting instance with its counts in Postgres, to which no queue-listener sends views. */
     let second: ServiceProcess
     /** An instance of play that trusts an identity provider. */
     let identified: ServiceProcess
@@ -72,8 +72,8 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
         config: await shippedConfig(system, { reporting: second, play: identified }),
       })
       await using _subscriber = await subscribeLive(`${system.play.url}/live`)
-      const over = new AbortController()
-      const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, over.signal))
+      const stopping = new AbortController()
+      const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, stopping.signal))
       try {
         await shows(`sum(up) == ${serviceEntries.length + 2} and sum(rate(counted_views_total[2s])) > 0`)
         await eventually(async () => expect(await prometheus.query('ALERTS')).toEqual([]))
@@ -81,7 +81,7 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
         await breakPostgres({ postgres, database, second }, shows)
         await loseUncounted(system, shows)
       } finally {
-        over.abort()
+        stopping.abort()
         await Promise.all(players)
       }
     })
@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
     )
 
     test('the outages triggered their alerts', async () => {
-      // The last step of the range may be before the last alert.
+      // The last step of the query range may precede the last alert.
       await eventually(async () => {
         const alerts = await prometheus.queryAll('ALERTS')
         expect(alerts.map(({ labels }) => labels.alertname)).toEqual(expect.arrayContaining(OUTAGE_ALERTS))
@@ -145,8 +145,8 @@ async function shippedConfig(system: System, more: Record<string, ServiceProcess
   }, moved)
 }
 
-async function keepPlaying(system: System, assetId: string, over: AbortSignal): Promise<void> {
-  while (!over.aborted) {
+async function keepPlaying(system: System, assetId: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
     await play(system.play.url, assetId, 'watched')
     await sleep(5)
   }
@@ -183,12 +183,12 @@ async function breakThings(system: System, shows: (expr: string) => Promise<void
 
 type Store = { postgres: PostgresServer; database: string; second: ServiceProcess }
 
-/** Lets a statement of reporting deadlock with another client, then kills Postgres. */
+/** Makes a statement of reporting deadlock with this client, then kills Postgres. */
 async function breakPostgres({ postgres, database, second }: Store, shows: (expr: string) => Promise<void>) {
   const count = () => fetch(`${second.url}/events/asset/a/user/u`, { method: 'POST' })
   await eventually(async () => expect((await count()).status).toBe(200))
   await postgres.use(database, async (client) => {
-    // With this long timeout, the connection of reporting detects the deadlock first, and is rolled back.
+    // The timeout of this client is so long that reporting's connection detects the deadlock first, and is rolled back.
     await client.query(`set deadlock_timeout = '1min'`)
     await client.query(`begin; select from reporting.user_views where id = 'u' for update`)
     const counting = count()

@@ -108,7 +108,7 @@ describe.skipIf(!natsVersion)('with dead letters,', () => {
     expect(await viewsOf('twice')).toBe(1)
   })
 
-  test('when a replay and a deletion race, one succeeds, and the response to the other says which one did', async () => {
+  test('when a replay and a deletion race, only one succeeds, and the response to the loser names the winner', async () => {
     for (let round = 0; round < 5; round += 1) {
       const user = `raced-${round}`
       await publishRaw(system.nats, ['not json'])
@@ -211,7 +211,7 @@ describe.skipIf(!natsVersion)('with dead letters,', () => {
       expect(await runDeadLetters(env())).toMatchObject({ lines: ['No dead letters.'] })
     })
 
-    test('writes the bytes of a body that is not UTF-8 to a file', async () => {
+    test('writes a body that is not UTF-8 to a file, byte for byte', async () => {
       await using directory = await createTempDirectory('dead-letters')
       const bytes = Buffer.from([0x5b, 0xff, 0x00, 0x0a])
       await using raw = await connectRaw(system.nats.url)
@@ -367,7 +367,7 @@ describe.skipIf(!natsVersion)(
 )
 
 describe('dead letters in embedded mode', () => {
-  test('are logged once, and stay replayed or deleted after restarts', async () => {
+  test('are logged once, and stay resolved after a restart', async () => {
     const invalid = ['not json', `"${HOSTILE}"`]
     await using system = await startEmbedded({}, (dataDir) => insertRaw(dataDir, invalid))
     const { url } = system['queue-listener']

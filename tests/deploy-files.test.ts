@@ -29,8 +29,8 @@ const CDN_VALUES: Record<string, string> = {
 }
 
 /**
- * Each file, a command that checks it in a copy of the directory, and a mistake that the command must find: a text and
- * its replacement. Other tests show that the unchanged files pass.
+ * Each entry: a file, a command that checks it in a copy of the directory, whether the command can run, and a mistake
+ * that it must find (the original text and its replacement). Other tests verify that the unchanged files pass.
  */
 const VALIDATED = [
   ['prometheus.yml', 'promtool check config prometheus.yml', hasPromtool, 'rule_files:', 'rules_files:'],
@@ -73,12 +73,12 @@ describe('in deploy,', () => {
   const deploying = readFileSync('docs/deploying.md', 'utf8')
   const rows = [...deploying.matchAll(/^\| `(deploy\/[^`]+)` \| (.*) \|$/gm)]
 
-  test.each(files)('docs/deploying.md says what checks %s', (file) => {
+  test.each(files)('docs/deploying.md names a check for %s', (file) => {
     const checks = rows.filter(([, pattern = '']) => matchesGlob(file, pattern)).map(([, , check]) => check)
     expect(checks).not.toEqual([])
   })
 
-  test('docs/deploying.md names tests that exist', () => {
+  test('every test that docs/deploying.md names exists', () => {
     const named = rows.flatMap(([, , check = '']) => [...check.matchAll(/[\w/.-]+\.test\.ts/g)].map(([path]) => path))
     expect(named).not.toEqual([])
     for (const path of new Set(named)) expect(globSync(path), path).toEqual([path])
@@ -108,7 +108,7 @@ describe('in deploy,', () => {
     expect(findUnknownSettings('doctor', ['PLAYS_RATE'])).not.toEqual([])
   })
 
-  test('the dashboard has only keys that Grafana knows', () => {
+  test('the dashboard has only valid Grafana keys', () => {
     const text = readFileSync('deploy/grafana/play.json', 'utf8')
     expect(keysIn(JSON.parse(text)).difference(GRAFANA_KEYS)).toEqual(new Set())
     const misspelt = text.replace('"legendFormat"', '"legendFormats"')
@@ -124,7 +124,7 @@ function validate(directory: string, command: string) {
     join(directory, 'cdn.conf'),
     cdn.replace(/\$\{([A-Z]+)\}/g, (_, name) => CDN_VALUES[name] ?? ''),
   )
-  // Debian's promtool does not know kubernetes_sd_configs. tests/kubernetes.test.ts checks them with a schema.
+  // Debian's promtool does not support kubernetes_sd_configs. tests/kubernetes.test.ts checks them with a schema.
   const prometheus = parse(readFileSync(join(directory, 'kubernetes/prometheus.yml'), 'utf8'))
   for (const job of prometheus.scrape_configs) delete job.kubernetes_sd_configs
   writeFileSync(join(directory, 'kubernetes-prometheus.yml'), stringify(prometheus))
@@ -137,7 +137,7 @@ function validate(directory: string, command: string) {
   return { status, output: stdout + stderr }
 }
 
-/** The keys of all objects. Numeric keys are left out: in value mappings, they are values. */
+/** The keys of all objects, except numeric keys, which are values in value mappings. */
 function keysIn(value: unknown): Set<string> {
   if (typeof value !== 'object' || value === null) return new Set()
   const keys = Array.isArray(value) ? [] : Object.keys(value).filter((key) => !/^\d+$/.test(key))

@@ -22,11 +22,11 @@ describe('npm run doctor', () => {
     return (await doctor({ ...none, ...env }, ['--port', port])).of('cdn')
   }
 
-  test('reports nothing about the CDN if none is set', async () => {
+  test('reports nothing about the CDN if none is configured', async () => {
     expect(await findings({})).toEqual([])
   })
 
-  test.each(['', 'clips/'])('accepts a CDN that accepts the signed URLs if CDN_PATHS is %j', async (CDN_PATHS) => {
+  test.each(['', 'clips/'])('with CDN_PATHS=%j, reports a CDN that accepts signed URLs as ok', async (CDN_PATHS) => {
     expect(await findings({ CDN_BASE_URL: edge, CDN_KEYS: KEYS, CDN_PATHS })).toEqual([
       `ok ${edge} accepts the URLs that play signs`,
     ])

@@ -18,7 +18,7 @@ beforeAll(async () => {
   unused = { ...urlSettingsNextTo(await freePortRange()), NATS_URL: 'nats://127.0.0.1:1' }
 })
 
-describe('on the checkpoint, the doctor', () => {
+describe('about the checkpoint, the doctor', () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   beforeEach(async () => {
     directory = await createTempDirectory('doctor')
@@ -58,7 +58,7 @@ describe('on the checkpoint, the doctor', () => {
   })
 })
 
-describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
+describe.skipIf(!hasPostgres)('about Postgres, the doctor', () => {
   let server: PostgresServer
   let DATABASE_URL: string
   beforeAll(async () => {
@@ -88,7 +88,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
 
   const UP = '^ok 127\\.0\\.0\\.1:\\d+/test\\d+ \\(Postgres \\d+\\) is up: '
 
-  test('reports the database of reporting as up, and requires DATABASE_URL to select that database', async () => {
+  test('reports the database of reporting as up, and requires DATABASE_URL to point to it', async () => {
     await using reporting = await startReporting()
     const REPORTING_URL = reporting.url
     await expectFindings({ REPORTING_URL, DATABASE_URL }, [`${UP}counts up to 0$`])
@@ -133,7 +133,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
     }
   })
 
-  test('reports settings that endanger the counts, or let writes wait forever', async () => {
+  test('reports settings that endanger the counts, or make writes wait forever', async () => {
     try {
       await run(
         'alter system set full_page_writes = off',

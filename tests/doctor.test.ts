@@ -40,7 +40,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  /** Calls the services themselves, which is cheaper than running the doctor. */
+  /** Calls the services directly, which is cheaper than running the doctor. */
   const recovered = () =>
     eventually(async () => {
       const { play, metadata, cdnurl, reporting, listener } = system
@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
     await system.reporting.signal('SIGKILL')
     const { port } = new URL(system.reporting.url)
     const { whenDown } = services.reporting
-    // The other services learn of the outage a moment later.
+    // The other services detect the outage a moment later.
     await eventually(async () => {
       const { status, of } = await doctor(env)
       expect(status).toBe(1)
@@ -119,7 +119,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       expect(ms).toBeLessThan(LIMIT_MS)
     })
 
-    test('a different program on the port of a service is recognized', { concurrent: true }, async () => {
+    test('a different program on the port of a service is detected', { concurrent: true }, async () => {
       await using stranger = await startFake({ '/readyz': 'It works!' })
       const { status, of } = await doctor({ ...env, METADATA_URL: stranger.url, CDNURL_URL: system.metadata.url })
       expect(status).toBe(1)
@@ -129,7 +129,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       expect(of('cdnurl')).toEqual([`FAIL ${system.metadata.url} is metadata, not cdnurl: fix CDNURL_URL`])
     })
 
-    test('a different version, a different Node version and an open circuit are warnings', {
+    test('a different version, a different Node version and an open circuit cause warnings', {
       concurrent: true,
     }, async () => {
       await using old = await startOldReporting()
@@ -167,7 +167,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
   })
 
   describe('checks instances and settings:', () => {
-    test('instances that do not share their data are a failure', async () => {
+    test('instances that do not share their data are reported as a failure', async () => {
       await using reporting = await startOldReporting()
       await using metadata = await startService('metadata')
       const { status, of } = await doctor({
@@ -196,7 +196,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       })
     })
 
-    test('a retention that differs from EVENTS_MAX_AGE is a warning', async () => {
+    test('a retention that differs from EVENTS_MAX_AGE causes a warning', async () => {
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, EVENTS_MAX_AGE: '90d' })
         expect(of('log')[0]).toMatch(/^warn .* kept forever, not for 90 days: .* EVENTS_MAX_AGE/)
@@ -206,7 +206,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
   })
 
   describe('checks that views are counted:', () => {
-    test('a queue-listener whose writes are rejected is detected by the lag', {
+    test('a queue-listener whose writes are rejected is detected by its lag', {
       concurrent: true,
     }, async () => {
       await using reporting = await startService('reporting', system.env)
@@ -250,7 +250,9 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       })
     })
 
-    test('the producer of lost views is printed as part of one line', { concurrent: true }, async () => {
+    test('a producer with control characters and line breaks is printed on a single line', {
+      concurrent: true,
+    }, async () => {
       await using reporting = await startService('reporting', system.env)
       const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
       const producer = 'P\u001b[2K\nok    log  nothing is lost'
@@ -264,7 +266,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       })
     })
 
-    test('a reporting instance that does not return its lost views is a warning', { concurrent: true }, async () => {
+    test('a reporting instance that does not report lost views causes a warning', { concurrent: true }, async () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
       expect(of('log')).toContain(
@@ -272,7 +274,9 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       )
     })
 
-    test('a play instance whose retention differs from the log is a warning', { concurrent: true }, async () => {
+    test('a play instance whose retention differs from that of the log causes a warning', {
+      concurrent: true,
+    }, async () => {
       await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })
       await eventually(async () => {
         const { of } = await doctor({ ...env, PLAY_URL: edge.url })
@@ -284,7 +288,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       })
     })
 
-    test('views in the outboxes of plays that share a port are added up, and a corrupt outbox is reported', async () => {
+    test('the outbox backlogs of play processes that share a port are added up, and a corrupt outbox is reported', async () => {
       await using directory = await temporaryDirectory()
       await using nats = await startNatsServer()
       const own = { ...system.env, DATA_DIR: directory.path, NATS_URL: nats.url, REUSE_PORT: '1' }
@@ -403,7 +407,7 @@ describe('npm run doctor without NATS', () => {
     expect(ms).toBeLessThan(LIMIT_MS)
   })
 
-  test('takes no longer if several instances hang', { concurrent: true }, async () => {
+  test('takes no longer if multiple instances of a service hang', { concurrent: true }, async () => {
     await using hanging = await startHanging()
     const REPORTING_URL = Array.from({ length: 4 }, () => `http://${hanging.address}`).join()
     const { ms, of } = await doctor({ ...urlSettingsNextTo(await freePortRange()), REPORTING_URL })

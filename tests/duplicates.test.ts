@@ -10,7 +10,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
   let system: System
   let user = 0
   beforeAll(async () => {
-    // A view that goes to the outbox would be in the log too late.
+    // A view that goes to the outbox would reach the log too late.
     system = await startSystem({ ...WITHOUT_CHECKPOINT, APPEND_TIMEOUT: '5s' })
     await warmUp(system.play.url)
   })
@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await eventually(async () => expect(await lost()).toMatchObject({ gaps: expect.arrayContaining([gap]) }))
   })
 
-  test('the lost last views of a producer are reported once the next producer names it as its predecessor', async () => {
+  test('if the last views of a producer are lost, they are reported as soon as the next producer names it as predecessor', async () => {
     await playOnce()
     await expectCounted(1)
     await system.listener.signal('SIGKILL')
@@ -81,7 +81,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await expectCounted(1)
     await system.listener.signal('SIGKILL')
     await playOnce()
-    const gap = await numberOf(await lastMessage())
+    const gap = await gapOf(await lastMessage())
     await system.nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete(STREAM))
     await playOnce()
     await system.listener.start()
@@ -120,10 +120,10 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await system.nats.use(async (connection) =>
       (await connection.jetstreamManager()).streams.deleteMessage(STREAM, message.seq),
     )
-    return numberOf(message)
+    return gapOf(message)
   }
 
-  function numberOf(message: StoredMsg) {
+  function gapOf(message: StoredMsg) {
     const [{ serial }] = message.json<[{ serial: string }]>()
     return { producer: message.subject.split('.').at(-1), from: Number(serial), to: Number(serial) }
   }

@@ -53,7 +53,7 @@ describe('in embedded mode,', () => {
     }
   })
 
-  test('a second process with the same DATA_DIR is refused, in one line', async () => {
+  test('a second process with the same DATA_DIR exits with status 1 and one line', async () => {
     await using directory = await createTempDirectory('embedded')
     const env = { DATA_DIR: directory.path }
     await using _ = await startService('embedded', env, await freePortRange())
@@ -91,7 +91,7 @@ describe('in embedded mode,', () => {
     },
   )
 
-  test('play shows the circuit to each upstream, and counts the calls to it', async () => {
+  test('play reports the circuit state of each upstream, and counts the calls to it', async () => {
     const { circuits } = await readiness(system.play.url)
     expect(circuits).toEqual({ metadata: 'closed', cdnurl: 'closed', reporting: 'closed' })
     await play(system.play.url, '123', 'measured')
@@ -197,9 +197,9 @@ describe('the circuit breakers of embedded mode', () => {
     expect(await metric(edge.url, sample('circuit_breaker_state', { upstream: 'reporting', state: 'open' }))).toBe(1)
     // Every 500 ms, a play probes the upstream, and takes longer.
     await eventually(async () => {
-      const started = runningTime()
+      const startedAt = runningTime()
       expect(await play(edge.url, '456', '8')).toMatchObject({ status: 200, body: { degraded: ['reporting'] } })
-      expect(runningTime() - started).toBeLessThan(100)
+      expect(runningTime() - startedAt).toBeLessThan(100)
     })
     const rejected = sample('http_client_request_duration_seconds_count', {
       upstream: 'reporting',

@@ -117,9 +117,11 @@ describe('all errors have the same shape', () => {
   })
   afterAll(() => Promise.all([system, isolated].map((started) => started?.[Symbol.asyncDispose]())))
 
-  test.each([...common, ...own])('%s: %i to %s %s', (name, ...expected) => expectError(system[name].url, ...expected))
+  test.each([...common, ...own])('%s: %i in response to %s %s', (name, ...expected) =>
+    expectError(system[name].url, ...expected),
+  )
 
-  test.each(outages)('%s without its dependencies: %i to %s %s', (name, ...expected) =>
+  test.each(outages)('%s without its dependencies: %i in response to %s %s', (name, ...expected) =>
     expectError(isolated[name].url, ...expected),
   )
 })

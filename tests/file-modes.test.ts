@@ -43,7 +43,7 @@ const playOnce = (port: number) =>
 const expectFiles = (directory: string, expected: string[]) =>
   eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))
 
-test('other users of the machine cannot access any file of embedded mode, even from an earlier release', {
+test('other users of the machine cannot access any file of embedded mode, even one that an earlier release created', {
   timeout: 60_000,
 }, async () => {
   await using directory = await createTempDirectory('modes')
@@ -67,7 +67,7 @@ test('other users of the machine cannot access any file of embedded mode, even f
 })
 
 test.skipIf(!natsVersion)(
-  'other users of the machine cannot access any file of npm start that contains views, even the files of NATS',
+  'other users of the machine cannot access any file in which npm start stores views, not even those of NATS',
   { timeout: 60_000 },
   async () => {
     await using directory = await createTempDirectory('modes')

@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const PLAY = '/play/asset/456/user/8'
 const KEY = { 'idempotency-key': '"8e03978e"' }
 
-/** The first play that receives a request makes it fail. `times` is the number of plays that receive the request. */
+/** The first instance of play that receives a request makes it fail. `times` is how many instances receive it. */
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
@@ -31,18 +31,18 @@ const REPEATED = [
   },
 ] as const
 
-/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`; play reads other paths. */
+/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`. play resolves other paths. */
 const AMBIGUOUS = [
   ['POST', '/play/asset/456/user/..%2f..%2f..%2fwatched%2fx/../8'],
   ['GET', '/views/b%2fc%2fd/../../status'],
   ['GET', '/views/b%2Fc%2Fd/../../traces?limit=1'],
 ] as const
 
-describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
+describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
   describe.each(['close', 'hang'] as const)(
-    'while the first play that gets a request lets the connection %s,',
+    'if the first instance that gets a request makes the connection %s,',
     (failure) => {
-      test.each(REPEATED)('$what reaches $times of the plays', async ({ method, path, headers, times }) => {
+      test.each(REPEATED)('$what reaches $times of the instances', async ({ method, path, headers, times }) => {
         const outcomes = [failure]
         const failOnce = () => outcomes.pop()
         await using stack = new AsyncDisposableStack()
@@ -62,7 +62,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     },
   )
 
-  test('while both plays close every connection, each request gets a 502 in the format of play', async () => {
+  test('while both instances close every connection, each request gets a 502 in the format of play', async () => {
     await using stack = new AsyncDisposableStack()
     const start = async () => stack.use(await startScriptedPlay(() => 'close')).url
     await using gateway = await startGateway([await start(), await start()])
@@ -73,7 +73,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     }
   })
 
-  describe('while one of them is down,', () => {
+  describe('while one of the instances is down,', () => {
     let gateway: Awaited<ReturnType<typeof startGateway>>
     let alive: ScriptedPlay
     beforeAll(async () => {
@@ -88,14 +88,14 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     const call = (path: string, options: SendOptions = {}) => send(gateway.url, path, options)
     const last = () => alive.requests.at(-1)
 
-    test('every request is sent once, to the other play', async () => {
+    test('every request is sent once, to the instance that is up', async () => {
       for (let n = 1; n <= 5; n += 1) {
         expect((await call(PLAY, { method: 'POST' })).statusCode).toBe(200)
         expect(alive.requests.length).toBe(n)
       }
     })
 
-    test('nginx appends the address of the client, drops its trace, and replaces its request id', async () => {
+    test('nginx appends the address of the client, drops the trace context, and replaces the request id', async () => {
       const headers = {
         'x-forwarded-for': '203.0.113.9',
         traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
@@ -153,7 +153,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       expect(JSON.parse(text)).toEqual({ status: reason, requestId: expect.any(String) })
     })
 
-    test('a header that play accepts reaches play', async () => {
+    test('a long header that play accepts reaches play', async () => {
       const headers = { authorization: `Bearer ${'x'.repeat(12_000)}` }
       expect((await call(PLAY, { method: 'POST', headers })).statusCode).toBe(200)
     })
@@ -163,7 +163,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     })
   })
 
-  describe('while both hang,', () => {
+  describe('while both instances hang,', () => {
     const stack = new AsyncDisposableStack()
     let gateway: Awaited<ReturnType<typeof startGateway>>
     let plays: [ScriptedPlay, ScriptedPlay]
@@ -180,7 +180,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     afterAll(() => stack.disposeAsync())
 
     const received = () => plays.flatMap(({ requests }) => requests.filter(({ url }) => url === '/live')).length
-    /** Resolves once a play has the request. */
+    /** Resolves once an instance of play has received the request. */
     async function subscribe(count: number) {
       const subscription = { hasEnded: false, ended: send(gateway.url, '/live').catch(() => undefined) }
       void subscription.ended.then(() => (subscription.hasEnded = true))
@@ -188,7 +188,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       return subscription
     }
 
-    test('a request gets a 504, a subscription to live counts waits, and a client with too many connections gets a 429', async () => {
+    test('a request gets a 504, a subscription to live counts stays open, and a client with too many connections gets a 429', async () => {
       const first = await subscribe(1)
       const late = await send(gateway.url, '/catalogue')
       expect([late.statusCode, first.hasEnded]).toEqual([504, false])
@@ -206,7 +206,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     expect(Number(seconds) * 1_000).toBeLessThan(createServer().keepAliveTimeout)
   })
 
-  describe.skipIf(!natsVersion)('with the system behind both plays,', () => {
+  describe.skipIf(!natsVersion)('with a real system behind both instances,', () => {
     let system: System
     let second: ServiceProcess & AsyncDisposable
     let gateway: Awaited<ReturnType<typeof startGateway>>
@@ -244,7 +244,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       await second.signal('SIGKILL')
       const atKill = served()
       await eventually(() => expect(served()).toBeGreaterThan(atKill + 100))
-      // After the restart, this play drains its outbox.
+      // After the restart, this instance drains its outbox.
       await second.start()
       const atStart = served()
       await eventually(() => expect(served()).toBeGreaterThan(atStart + 100))
@@ -258,9 +258,9 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       expect(unknown).toBeLessThanOrEqual(workers)
       await eventually(async () => {
         expect(await views(system.reporting.url, 'user', 'keyed')).toBe(statuses.keyed.length)
-        const counted = await views(system.reporting.url, 'user', 'plain')
-        expect(counted).toBeGreaterThanOrEqual(succeeded)
-        expect(counted).toBeLessThanOrEqual(succeeded + unknown)
+        const count = await views(system.reporting.url, 'user', 'plain')
+        expect(count).toBeGreaterThanOrEqual(succeeded)
+        expect(count).toBeLessThanOrEqual(succeeded + unknown)
       })
     })
   })

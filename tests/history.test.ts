@@ -16,7 +16,7 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('has each play in the second in which it was recorded', async () => {
+  test('contains each play in the second in which it was recorded', async () => {
     await repeatAfterPause(async () => {
       const from = Date.now()
       for (let n = 0; n < 7; n += 1) await play(system.play.url, '456', `user-${n}`)
@@ -29,34 +29,34 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
     })
   })
 
-  test('shows kill -9 of reporting and NATS: the outages from kill to restart, the restarts, the lag and the backlog', async () => {
-    const killed = Date.now()
+  test('after kill -9 of reporting and NATS, shows the outages from kill to restart, the restarts, the lag and the backlog', async () => {
+    const killedAt = Date.now()
     await Promise.all([system.reporting.signal('SIGKILL'), system.nats.signal('SIGKILL')])
     await eventually(async () => {
       await play(system.play.url, '456', 'waiting')
       const history = await read()
       for (const name of ['reporting', 'events']) {
         expect(find(history, name)).toMatchObject({ state: 'down', to: null })
-        expect(Date.parse(find(history, name).from) - killed).toBeLessThan(5_000)
+        expect(Date.parse(find(history, name).from) - killedAt).toBeLessThan(5_000)
       }
       expect(history.points.at(-1)?.backlog).toBeGreaterThan(0)
     })
 
-    const started = Date.now()
+    const startedAt = Date.now()
     await Promise.all([system.reporting.start(), system.nats.start()])
     await eventually(async () => {
       const history = await read()
       for (const name of ['reporting', 'events']) {
-        expect(Date.parse(find(history, name).to ?? '')).toBeGreaterThan(started)
+        expect(Date.parse(find(history, name).to ?? '')).toBeGreaterThan(startedAt)
       }
       const restarts = history.restarts.filter(({ service }) => service === 'reporting')
       expect(restarts).toHaveLength(1)
-      expect(Date.parse(restarts[0]?.at ?? '')).toBeGreaterThan(killed)
+      expect(Date.parse(restarts[0]?.at ?? '')).toBeGreaterThan(killedAt)
       expect(history.points.at(-1)).toMatchObject({ backlog: 0, lagMs: 0 })
     })
   })
 
-  test('shows that only the first play of an asset calls metadata: a cache hit makes no call', async () => {
+  test('shows that only the first play of an asset calls metadata, because later plays hit the cache', async () => {
     await play(system.play.url, '123', 'first')
     await eventually(async () => expect((await edgeTo('metadata'))?.calls).toBe(1))
     await eventually(async () => {
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
     })
   })
 
-  test('outlives kill -9 of the edge, and shows its outage and its restart', async () => {
+  test('survives kill -9 of the edge, and shows the outage and the restart', async () => {
     const before = await read()
     await system.play.signal('SIGKILL')
     await new Promise((resolve) => setTimeout(resolve, 4_500))
@@ -95,16 +95,16 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
       return history
     })
     await system.play.signal('SIGSTOP')
-    const stopped = Date.now()
+    const stoppedAt = Date.now()
     await new Promise((resolve) => setTimeout(resolve, 4_500))
-    const continued = Date.now()
+    const resumedAt = Date.now()
     await system.play.signal('SIGCONT')
     await eventually(async () => {
       const { points, outages } = await read()
-      expect(Date.parse(points.at(-1)?.at ?? '')).toBeGreaterThan(continued + 2_000)
-      const inside = points.filter(({ at }) => Date.parse(at) > stopped && Date.parse(at) < continued - 1_000)
+      expect(Date.parse(points.at(-1)?.at ?? '')).toBeGreaterThan(resumedAt + 2_000)
+      const inside = points.filter(({ at }) => Date.parse(at) > stoppedAt && Date.parse(at) < resumedAt - 1_000)
       expect(inside).toEqual([])
-      const added = outages.slice(before.outages.length).filter(({ from }) => Date.parse(from) < continued)
+      const added = outages.slice(before.outages.length).filter(({ from }) => Date.parse(from) < resumedAt)
       expect(added).toMatchObject([{ service: 'play', reason: 'suspended or blocked' }])
     })
   })
@@ -113,7 +113,7 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
     return History.parse(await getJson(`${system.play.url}/history?range=5m`))
   }
 
-  /** The calls from play to an upstream in the last seconds. */
+  /** The calls from play to an upstream in the last few seconds. */
   async function edgeTo(upstream: string) {
     const { traffic } = SystemStatus.parse(await getJson(`${system.play.url}/status`))
     return traffic?.edges.find(({ from, to }) => from === 'play' && to === upstream)

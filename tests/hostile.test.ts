@@ -18,7 +18,7 @@ const STATUSES = [200, 400, 401, 403, 421, 429, 431, 451]
 /** A value of one part of a request, and the status that an invalid value causes. */
 type Choice = { value?: string; status?: number }
 
-/** The parts of a play, in the order in which they are checked. The first choice of each is valid and frequent. */
+/** The parts of a play, in the order in which they are checked. The first choice of each is valid, and most likely. */
 type Parts = { host: Choice[]; origin: Choice[]; token: Choice[]; key: Choice[]; asset: Choice[] }
 
 describe('an edge with identity, limits, rights and an operations port', { timeout: 120_000 }, () => {
@@ -104,7 +104,7 @@ describe('an edge with identity, limits, rights and an operations port', { timeo
     return choices[index] ?? {}
   }
 
-  test(`plays exactly the valid ones of ${REQUESTS} random requests, with seed ${SEED}`, async () => {
+  test(`accepts exactly the valid requests among ${REQUESTS} random ones, with seed ${SEED}`, async () => {
     const parts = await createParts()
     const random = createRandom(SEED)
     const statuses = new Map<number, number>()

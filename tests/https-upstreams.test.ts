@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
 
   const startPlay = (env: Record<string, string>) => startService('play', { ...system.env, ...env })
 
-  test('a play and its count go over https', async () => {
+  test('a play is served and counted over HTTPS', async () => {
     const env = { ...urls, UPSTREAM_CA: ours.ca }
     await using edge = await startPlay(env)
     await system.listener.signal('SIGTERM')
@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     ['no UPSTREAM_CA', () => ({}), ['IP:127.0.0.1'], /unable to|issuer|self.signed/],
     ['another UPSTREAM_CA', () => ({ UPSTREAM_CA: other.ca }), ['IP:127.0.0.1'], /unable to|issuer|self.signed/],
     ['a certificate for another host', () => ({ UPSTREAM_CA: ours.ca }), ['DNS:other.example'], /altnames/],
-  ])('with %s, nothing is sent, and /readyz and the log have the reason', async (_, settings, names, reason) => {
+  ])('with %s, no request is sent, and /readyz and the log state the reason', async (_, settings, names, reason) => {
     const proxies = await proxied(ours.issue(names))
     await using edge = await startPlay({ ...proxies, ...settings() })
     await eventually(async () => {
@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     const CDN_KEYS = 'k1:secret-of-the-first-key'
     await using cdn = await startService('cdn', { CDN_KEYS, CDN_ROOT: '.' })
     const CDN_BASE_URL = await startTlsProxy(other.issue(['IP:127.0.0.1']), cdn.url, stack)
-    // Stands for a well-known authority.
+    // Takes the place of a well-known authority.
     const NODE_EXTRA_CA_CERTS = other.ca
     const env = { ...system.env, ...urls, UPSTREAM_CA: ours.ca, NODE_EXTRA_CA_CERTS, CDN_BASE_URL, CDN_KEYS }
     await eventually(async () => {

@@ -32,7 +32,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
   const play = (key: string, { url }: { url: string } = system.play, assetId = '456') =>
     playAs(url, user, { key, assetId })
 
-  /** Waits until everything in the log is counted, then expects this many views of the user. */
+  /** Waits until everything in the log is counted, then expects this many views by the user. */
   async function expectCounted(count: number): Promise<void> {
     await eventually(async () => {
       for (const edge of [system.play, otherEdge]) expect(await metric(edge.url, /^outbox_waiting_views /)).toBe(0)
@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     expect(await views(system.reporting.url, 'user', user)).toBe(count)
   }
 
-  test('through the same edge are one view, and a retry returns the same id and the current counts', async () => {
+  test('through the same edge are counted as one view, and a retry returns the same id and the current counts', async () => {
     const { viewId } = await play('k')
     const same = { status: 200, viewId: viewId ?? 'none', body: { userviews: 1 } }
     for (let retries = 0; retries < 3; retries += 1) expect(await play('k')).toMatchObject(same)
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(2)
   })
 
-  test('through two edges are one view, whether or not the first play has been counted', async () => {
+  test('through two edges are counted as one view, whether or not the first play has been counted', async () => {
     const { viewId } = await play('k')
     expect(await play('k', otherEdge)).toMatchObject({ status: 200, viewId, body: { userviews: 1 } })
     await expectCounted(1)
@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(1)
   })
 
-  test('of different users are different views', async () => {
+  test('by different users are separate views', async () => {
     const { viewId } = await play('shared')
     user = `${user}-other`
     const other = await play('shared')
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(1)
   })
 
-  test('during an outage of the log are one view, although the outboxes of both edges have it', async () => {
+  test('during an outage of the log are counted as one view, although the outboxes of both edges contain it', async () => {
     await system.nats.signal('SIGKILL')
     const { viewId } = await play('k')
     for (const edge of [otherEdge, system.play]) expect(await play('k', edge)).toMatchObject({ status: 200, viewId })
@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(1)
   })
 
-  test('are one view if the edge is killed in between, with the view in its outbox or in the log', async () => {
+  test('are counted as one view if the edge is killed in between, whether the view is in its outbox or in the log', async () => {
     await system.nats.signal('SIGKILL')
     const { viewId, body } = await play('k')
     expect(body.degraded).toEqual(OUTAGE)
@@ -102,21 +102,21 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(1)
   })
 
-  test('are one view while reporting is down, and after it has loaded its checkpoint', async () => {
+  test('are counted as one view while reporting is down, and after it has loaded its checkpoint', async () => {
     const { viewId } = await play('k')
     await restart(system.reporting)
     for (const edge of [system.play, otherEdge]) expect(await play('k', edge)).toMatchObject({ status: 200, viewId })
     await expectCounted(1)
   })
 
-  test('at the same time are one view', async () => {
+  test('are counted as one view if they are sent concurrently', async () => {
     const responses = await Promise.all(Array.from({ length: 20 }, () => play('k')))
     const [{ viewId } = { viewId: null }] = responses
     for (const response of responses) expect(response).toMatchObject({ status: 200, viewId, body: { userviews: 1 } })
     await expectCounted(1)
   })
 
-  test('of different assets are refused where the key is known; otherwise only the first one in the log is counted', async () => {
+  test('of different assets are refused by an edge that recognizes the key; otherwise, only the first in the log is counted', async () => {
     await play('k')
     const refused = { status: 422, viewId: null, body: { status: 'Idempotency key reused' } }
     // While an upstream does not respond in time, a play gets a 503 instead.

@@ -74,7 +74,7 @@ describe('on an edge with an identity provider,', () => {
     await eventually(async () => expect(await viewsOf('alice')).toBe(1))
   })
 
-  test('a play without a user id is recorded for the user of the token', async () => {
+  test('a play without a user id is recorded for the user in the token', async () => {
     const response = await playAs(edge, undefined, bearer(await provider.issue('bob')))
     expect(response.status).toBe(200)
     await eventually(async () => expect(await viewsOf('bob')).toBe(1))
@@ -98,7 +98,7 @@ describe('on an edge with an identity provider,', () => {
     ['another scheme with a comma', { authorization: 'Digest username="a", realm="b"' }],
     ['the scheme alone', { authorization: 'Bearer' }],
     ['a tab after the scheme', { authorization: 'Bearer\ttoken' }],
-  ])('%s returns 401 with a plain challenge', async (_, headers: Record<string, string>) => {
+  ])('a play with %s gets a 401 with a plain challenge', async (_, headers: Record<string, string>) => {
     for (const userId of ['alice', undefined]) {
       const response = await playAs(edge, userId, headers)
       expect(response.headers.get('www-authenticate')).toBe('Bearer')
@@ -123,8 +123,8 @@ describe('on an edge with an identity provider,', () => {
         return `${base64url('{"alg":"none"}')}.${payload}.`
       },
     },
-    'with the algorithm of another key': { reason: 'key', token: () => provider.sign({}, { kid: rsa.kid }) },
-    'of another issuer': { reason: 'issuer', token: () => provider.sign({ iss: 'https://other.example' }) },
+    'with the kid of a key for another algorithm': { reason: 'key', token: () => provider.sign({}, { kid: rsa.kid }) },
+    'from another issuer': { reason: 'issuer', token: () => provider.sign({ iss: 'https://other.example' }) },
     'without an issuer': { reason: 'issuer', token: () => provider.sign({ iss: undefined }) },
     'for another audience': { reason: 'audience', token: () => provider.sign({ aud: 'other' }) },
     'without an audience': { reason: 'audience', token: () => provider.sign({ aud: undefined }) },
@@ -132,7 +132,7 @@ describe('on an edge with an identity provider,', () => {
     'that is not valid yet': { reason: 'not-yet-valid', token: () => provider.sign({ nbf: inSeconds(60) }) },
     'without an expiry': { reason: 'claims', token: () => provider.sign({ exp: undefined }) },
     'without a subject': { reason: 'claims', token: () => provider.sign({ sub: undefined }) },
-    'signed with a key of somebody else': {
+    'signed with a key that the provider does not publish': {
       reason: 'signature',
       token: async () => provider.sign({}, { kid: provider.keys()[0]?.kid }, await createSigningKey()),
     },
@@ -159,11 +159,11 @@ describe('on an edge with an identity provider,', () => {
         return `${base64url(JSON.stringify(header))}.${payload}.${signature}`
       },
     },
-    'that is no JWT': { reason: 'malformed', token: async () => 'not-a-token' },
+    'that is not a JWT': { reason: 'malformed', token: async () => 'not-a-token' },
     'that is longer than 8 KiB': { reason: 'too-long', token: () => provider.sign({ padding: 'x'.repeat(8_192) }) },
   }
 
-  test.each(Object.entries(invalid))('a token %s returns 401', async (_, { reason, token }) => {
+  test.each(Object.entries(invalid))('a token %s gets a 401', async (_, { reason, token }) => {
     const rejected = () => metric(edge, new RegExp(`^identity_rejections_total{reason="${reason}"}`))
     const before = await rejected()
     const response = await playAs(edge, 'alice', bearer(await token()))
@@ -183,20 +183,20 @@ describe('on an edge with an identity provider,', () => {
     expect(await statusOf(edge, await provider.sign({ exp: inSeconds(-2) }))).toBe(200)
   })
 
-  test('a user may not play with the id of another user', async () => {
+  test('a user may not play under the id of another user', async () => {
     const response = await playAs(edge, 'bob', bearer(await provider.issue('alice')))
     expect(response.headers.get('www-authenticate')).toBeNull()
     await expectProblem(response, 403, ['userId'])
   })
 
-  test('a subject that is not a valid user id returns 403', async () => {
+  test('a token whose subject is not a valid user id gets a 403', async () => {
     const token = await provider.issue('not a user id')
     for (const userId of ['alice', undefined]) {
       await expectProblem(await playAs(edge, userId, bearer(token)), 403, ['authorization'])
     }
   })
 
-  test('two authorization headers return 400, whichever comes first', async () => {
+  test('a play with two authorization headers gets a 400, whichever comes first', async () => {
     const [valid, other] = [`authorization: Bearer ${await provider.sign()}`, 'Authorization: Bearer other']
     for (const lines of [
       [valid, other],
@@ -210,7 +210,7 @@ describe('on an edge with an identity provider,', () => {
     }
   })
 
-  test('the metrics count a rejected play under the route of plays', async () => {
+  test('the metrics record a rejected play under its route', async () => {
     const rejected = () =>
       metric(edge, /^http_server_request_duration_seconds_count{.*"\/play\/asset\/:assetId\/user\/:userId".*"401"}/)
     const before = await rejected()
@@ -233,7 +233,7 @@ describe('on an edge with an identity provider,', () => {
 
   test('rejected plays are not counted', async () => {
     const total = async () => Audit.parse(await getJson(`${system.reporting.url}/events/audit`)).views
-    // Views are counted in order: once this one is counted, all earlier ones are too.
+    // Views are counted in order, so all earlier views are counted once this one is.
     expect((await playAs(edge, 'first', bearer(await provider.sign({ sub: 'first' })))).status).toBe(200)
     await eventually(async () => expect(await viewsOf('first')).toBe(1))
     const before = await total()
@@ -246,7 +246,9 @@ describe('on an edge with an identity provider,', () => {
     expect(await viewsOf('mallory')).toBe(0)
   })
 
-  test(`of ${TOKENS} random tokens exactly the valid ones play, with seed ${SEED}`, { timeout: 120_000 }, async () => {
+  test(`exactly the valid ones of ${TOKENS} random tokens are accepted, with seed ${SEED}`, {
+    timeout: 120_000,
+  }, async () => {
     const tokens = await createTokens(provider, createRandom(SEED))
     const before = await metric(edge, /^recorded_views_total/)
     const statuses = new Map<number, number>()
@@ -293,7 +295,7 @@ describe('on an edge with an identity provider,', () => {
     }
   })
 
-  test('a trace is shown to its user and to operators, and the plays of all users only to operators', async () => {
+  test('a trace is shown to its user and to operators, and the list of all plays only to operators', async () => {
     const [alice, bob] = [bearer(await provider.issue('alice')), bearer(await provider.issue('bob'))]
     const traceId = 'a1'.repeat(16)
     const traceparent = `00-${traceId}-${'b'.repeat(16)}-01`
@@ -321,7 +323,7 @@ describe('on an edge with an identity provider,', () => {
     expect((await read(`/${prefetchedId}`, bob)).status).toBe(404)
   })
 
-  test('a page of another origin may send a token, and read why it is rejected', async () => {
+  test('a page from another origin may send a token, and read why it is rejected', async () => {
     const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' }
     const init = { method: 'OPTIONS', headers: { origin: ORIGIN, ...preflight } }
     const allowed = await fetch(`${edge}/play/asset/456/user/alice`, init)
@@ -393,7 +395,7 @@ describe('keys of the identity provider:', () => {
     expect(await statusOf(edge, await provider.sign())).toBe(200)
   })
 
-  test('without keys, plays are unavailable and play is not ready, until the provider is up', async () => {
+  test('without keys, plays get a 503 and play is not ready, until the provider publishes valid keys', async () => {
     await using provider = await startIdentityProvider()
     await provider.stop()
     await using system = await startEmbedded(provider.settings)
@@ -417,7 +419,7 @@ describe('keys of the identity provider:', () => {
 
   test.each<[string, RequestListener | undefined]>([
     ['is down', undefined],
-    ['publishes no JSON', (_, response) => response.end('<html>')],
+    ['publishes something other than JSON', (_, response) => response.end('<html>')],
     ['publishes no keys', (_, response) => response.end('{"keys":[]}')],
     ['redirects', (_, response) => response.writeHead(302, { location: '/other' }).end()],
     ['does not respond', () => {}],
@@ -455,7 +457,7 @@ test.each([
   expect(child.lines.join('\n')).toContain(message)
 })
 
-test('without a provider anyone may play, and a play needs a user id', async () => {
+test('without a provider, anyone may play, but a play needs a user id', async () => {
   await using system = await startEmbedded()
   const edge = system.play.url
   expect((await playAs(edge, 'alice', bearer('not-a-token'))).status).toBe(200)
@@ -515,7 +517,7 @@ function mutate(token: string, other: string, below: (max: number) => number): s
   }
 }
 
-/** Compares tokens: the last character of a signature has unused bits, and a header value excludes spaces around it. */
+/** Ignores the unused bits in the last character of a signature, and spaces around a header value. */
 function isSame(token: string, sent: string): boolean {
   const [header, payload, signature = ''] = token.split('.')
   const parts = sent.trim().split('.')

@@ -110,7 +110,7 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', () => {
     }
   })
 
-  test('rejects an unknown program as a usage error with status 2', async () => {
+  test('rejects an unknown program with a usage error and status 2', async () => {
     const { status, output } = await system.play.exec([...image.entrypoint, 'plya'])
     expect(status).toBe(2)
     expect(output).toContain('Unknown program "plya"')

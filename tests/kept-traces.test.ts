@@ -11,7 +11,7 @@ import { type System, startSystem } from './harness/system.ts'
 
 const newTraceId = () => crypto.randomUUID().replaceAll('-', '')
 
-/** Plays an asset, in a trace that is recorded. */
+/** Plays an asset with a sampled trace, which is recorded. */
 async function playRecorded(edge: string, userId: string, traceId = newTraceId()) {
   const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` }
   const response = await fetch(`${edge}/play/asset/456/user/${userId}`, { method: 'POST', headers })
@@ -24,7 +24,7 @@ async function readTrace(edge: string, traceId: string): Promise<SystemTrace> {
   return SystemTrace.parse(await getJson(`${edge}/traces/${traceId}`))
 }
 
-/** The recorded operations, once the view is counted. */
+/** Waits until the view is counted, and returns the trace. */
 async function readCounted(edge: string, traceId: string): Promise<SystemTrace> {
   return eventually(async () => {
     const trace = await readTrace(edge, traceId)
@@ -48,7 +48,7 @@ const OPERATIONS = [
   'reporting: POST /events/lookup',
 ]
 
-/** The recorded operations, once all are there: a service may be queried just before its last operation ends. */
+/** Waits for all operations of the trace, because a service may be queried just before its last operation ends. */
 async function readComplete(edge: string, traceId: string): Promise<SystemTrace> {
   return eventually(async () => {
     const trace = await readCounted(edge, traceId)
@@ -62,14 +62,14 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
   let system: System
   let edge: string
   beforeAll(async () => {
-    // A view that goes to the outbox would have another trace.
+    // A view that goes to the outbox would be appended in another trace.
     system = await startSystem({ CATALOGUE_TTL: '1h', APPEND_TIMEOUT: '5s' })
     edge = system.play.url
     await warmUp(edge)
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('play returns the operations of all services for a play, with cache hits, batch sizes and its position in the log', async () => {
+  test('play returns what all services did for a play, with cache hits, batch sizes and the position in the log', async () => {
     const { traceId, viewId, requestId } = await playRecorded(edge, 'traced')
     const trace = await readComplete(edge, traceId)
     const attributesOf = (name: string) => trace.spans.find((span) => span.name === name)?.attributes
@@ -118,14 +118,14 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     })
   })
 
-  test('the play that recorded a view can be found', async () => {
+  test('the trace of a play can be found by its view id', async () => {
     const { traceId, viewId } = await playRecorded(edge, 'sought')
     await playRecorded(edge, 'other')
     const { traces } = TracedPlays.parse(await getJson(`${edge}/traces?viewId=${viewId}`))
     expect(traces).toMatchObject([{ traceId, viewId, userId: 'sought' }])
   })
 
-  test('plays in one batch share its operations', async () => {
+  test('the traces of plays in one batch all contain its operations, but no other play', async () => {
     const plays = await Promise.all(Array.from({ length: 8 }, (_, n) => playRecorded(edge, `batched-${n}`)))
     for (const { traceId } of plays) {
       const trace = await readComplete(edge, traceId)
@@ -139,9 +139,9 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     const { traceId, viewId } = await playRecorded(edge, 'outage')
     // A pause of the machine delays the other services too.
     await repeatAfterPause(async () => {
-      const started = runningTime()
+      const startedAt = runningTime()
       const trace = await readTrace(edge, traceId)
-      expect(runningTime() - started).toBeLessThan(1_000)
+      expect(runningTime() - startedAt).toBeLessThan(1_000)
       expect(trace.missing).toEqual(['reporting'])
       expect(namesOf(trace)).toContain('play: send video.viewed')
     })

@@ -16,7 +16,7 @@ const ROOT = 'deploy/kubernetes'
 /** Matches connections from a service, except to DNS and the internet. */
 const PICTURED = /^(play|metadata|cdnurl|reporting|queue-listener) → (?!dns|internet)/
 
-/** Mistakes in the manifests of production: a text, its replacement, and the problem that must be found. */
+/** Mistakes in the production manifests: the original text, its replacement, and the problem that must be found. */
 const MISTAKES: [string, string, RegExp][] = [
   ['periodSeconds: 2', 'periodSecond: 2', /schema: .*periodSecond/],
   ['readOnlyRootFilesystem: true', 'readOnlyRootFileSystem: true', /schema: .*readOnlyRootFileSystem/],
@@ -81,7 +81,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(findProblems(text)).toEqual([])
     })
 
-    test('lets services connect only as in the README diagram, to NATS and Postgres, and to queue-listener for its health', () => {
+    test('lets services connect only as in the README diagram, to NATS and Postgres, and from play to queue-listener', () => {
       const between = [...connectionsIn(objects)].filter((connection) => PICTURED.test(connection))
       expect(between.sort()).toEqual([
         'cdnurl → nats:4222',
@@ -103,7 +103,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(new Set(workloads.map(({ container }) => container.image)).size).toBe(1)
     })
 
-    test('labels each service, so that an upgrade can apply the services one by one', () => {
+    test('labels each service, so that an upgrade can be applied service by service', () => {
       for (const { name, object } of workloadsIn(objects).filter(({ name }) => name !== 'doctor')) {
         expect(object.metadata.labels?.['app.kubernetes.io/name']).toBe(name)
       }
@@ -152,15 +152,18 @@ describe('with the Helm charts,', () => {
   const read = (overlay: string) => readFileSync(`${ROOT}/overlays/${overlay}/nats-values.yaml`, 'utf8')
   const nats = (overlay: string) => natsValues.parse(parse(read(overlay)))
 
-  test.each(OVERLAYS)('%s sets only values that the NATS chart knows, and names the chart version', (overlay) => {
-    nats(overlay)
-    const [, version] = /chart nats (\d+\.\d+\.\d+)/.exec(read(overlay)) ?? []
-    expect(deploying).toContain(
-      `helm install nats nats --repo https://nats-io.github.io/k8s/helm/charts/ --version ${version} `,
-    )
-  })
+  test.each(OVERLAYS)(
+    'the %s overlay sets only values that exist in the NATS chart, and names the chart version',
+    (overlay) => {
+      nats(overlay)
+      const [, version] = /chart nats (\d+\.\d+\.\d+)/.exec(read(overlay)) ?? []
+      expect(deploying).toContain(
+        `helm install nats nats --repo https://nats-io.github.io/k8s/helm/charts/ --version ${version} `,
+      )
+    },
+  )
 
-  test('a misspelt value is found', () => {
+  test('a misspelt value is detected', () => {
     const values = parse(read('production').replace('fileStore:', 'filestore:'))
     expect(natsValues.safeParse(values).error?.issues).toContainEqual(expect.objectContaining({ keys: ['filestore'] }))
   })
@@ -180,7 +183,7 @@ describe('with the Helm charts,', () => {
 })
 
 test.skipIf(!hasKubectl)(
-  'Postgres accepts the connections of as many reporting instances as the autoscaler starts',
+  'Postgres accepts enough connections for all reporting instances that the autoscaler may start',
   () => {
     const objects = parseManifests(production)
     const connections =

@@ -9,7 +9,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { repeatAfterPause } from './harness/running-time.ts'
 
 const PLAY = '/play/asset/456/user/8'
-/** The tests send from 127.0.0.1. As a trusted proxy, they can set the client address in X-Forwarded-For. */
+/** Trusts 127.0.0.1 as a proxy, so that the tests can set the client address in X-Forwarded-For. */
 const BEHIND_PROXY = { TRUSTED_PROXIES: '127.0.0.1' }
 
 type Edge = Awaited<ReturnType<typeof startEmbedded>>
@@ -40,7 +40,7 @@ async function statusesOf(times: number, url: string, sent?: Sent): Promise<numb
 const as = (address: string) => ({ headers: { 'x-forwarded-for': address } })
 
 describe('CLIENT_RATE', () => {
-  test('allows a burst up to the limit, refuses the next request, and allows one after retry-after', async () => {
+  test('allows a burst up to the limit, refuses the next request, and allows another one after Retry-After', async () => {
     const { play } = await start({ CLIENT_RATE: '3/6s', ...BEHIND_PROXY })
     let clients = 0
     // After a pause of the machine, the limit would allow more requests.
@@ -68,7 +68,7 @@ describe('CLIENT_RATE', () => {
   test('refuses requests before any work: nothing is counted or looked up, and at most one line a second is logged', async () => {
     const { play, reporting, process } = await start({ CLIENT_RATE: '5/1h', ...BEHIND_PROXY })
     const lookups = () => metric(play.url, /^play_group_size_sum{group="lookup"}/)
-    const started = performance.now()
+    const startedAt = performance.now()
     const statuses = await statusesOf(200, play.url + PLAY, as('203.0.113.7'))
     expect(statuses.filter((status) => status === 200)).toHaveLength(5)
     expect(statuses.filter((status) => status === 429)).toHaveLength(195)
@@ -80,7 +80,7 @@ describe('CLIENT_RATE', () => {
       expect(found).not.toHaveLength(0)
       return found
     })
-    expect(lines.length).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - started) / 1_000))
+    expect(lines.length).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - startedAt) / 1_000))
     expect(lines.join()).not.toMatch(/203\.0\.113\.7|"8"/)
   })
 
@@ -145,7 +145,7 @@ describe('PLAY_RATE', () => {
     expect(await metric(play.url, /^rate_limited_requests_total{limit="user"} /)).toBe(2)
   })
 
-  test('applies per client to a user id that no token verifies, so that other clients cannot use it up', async () => {
+  test('applies per client to unverified user ids, so that one client cannot use up the limit of another', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h', ...BEHIND_PROXY })
     expect(await statusesOf(5, play.url + PLAY, as('203.0.113.66'))).toEqual([200, 200, 429, 429, 429])
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 429])
@@ -164,7 +164,7 @@ describe('PLAY_RATE', () => {
     expect(await statusesOf(3, `${play.url}/play/asset/456/user/${'x'.repeat(10_000)}`)).toEqual([400, 400, 400])
   })
 
-  test('and CLIENT_RATE are both reported, and the client is checked first', async () => {
+  test('and CLIENT_RATE are both reported in headers, and CLIENT_RATE is checked first', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h', CLIENT_RATE: '3/1h', ...BEHIND_PROXY })
     const { headers } = await send(play.url + PLAY, as('203.0.113.7'))
     expect(headers).toMatchObject({
@@ -186,7 +186,7 @@ describe('PLAY_RATE', () => {
   })
 })
 
-test('without a rate there are no limits and no headers', async () => {
+test('without either rate, requests are not limited, and responses have no rate-limit headers', async () => {
   const { play } = await start({})
   const { headers } = await send(play.url + PLAY)
   expect(Object.keys(headers).filter((name) => /ratelimit/i.test(name))).toEqual([])
@@ -194,7 +194,7 @@ test('without a rate there are no limits and no headers', async () => {
   expect(await (await fetch(`${play.url}/metrics`)).text()).not.toMatch(/rate_limited_requests_total{/)
 })
 
-test('a page in another origin may read a 429 and its headers', async () => {
+test('a page from another origin may read a 429 and its headers', async () => {
   const origin = 'https://tv.example'
   const { play } = await start({ CLIENT_RATE: '1/1h', CORS_ORIGINS: origin })
   const sent = { headers: { origin } }

@@ -6,7 +6,7 @@ import { getJson, metric, play, warmUp } from './harness/plays.ts'
 import { runningTime } from './harness/running-time.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('on /live of the edge', () => {
+describe.skipIf(!natsVersion)('on /live of the edge,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -21,9 +21,9 @@ describe.skipIf(!natsVersion)('on /live of the edge', () => {
     await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
     await play(system.play.url, '123', 'watched')
-    const started = runningTime()
+    const startedAt = runningTime()
     await eventually(() => expect(viewer.seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
-    expect(runningTime() - started).toBeLessThan(1_000)
+    expect(runningTime() - startedAt).toBeLessThan(1_000)
     expect(viewer.seen()?.assets).toContainEqual({ id: '123', views: 1 })
   })
 
@@ -61,10 +61,10 @@ describe.skipIf(!natsVersion)('on /live of the edge', () => {
   test('a subscriber does not delay the shutdown of the edge', async () => {
     await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
-    const started = runningTime()
+    const startedAt = runningTime()
     await system.play.signal('SIGTERM')
     expect(await system.play.ended()).toBe(0)
-    expect(runningTime() - started).toBeLessThan(2_000)
+    expect(runningTime() - startedAt).toBeLessThan(2_000)
     await eventually(() => expect(viewer.hasEnded()).toBe(true))
   })
 })

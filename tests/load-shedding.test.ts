@@ -12,7 +12,7 @@ import { startTcpProxy } from './harness/tcp-proxy.ts'
 
 const FLOOD_SECONDS = 10
 const PLAY_SECONDS = 6
-/** Low enough that the flood has 12 times this rate even on a slow machine. */
+/** Low enough for the flood to reach 12 times this rate even on a slow machine. */
 const PLAYS_PER_SECOND = 40
 /** Open loop, but bounded: a process whose connections all wait for a response sends nothing. */
 const FLOOD = { processes: 2, connections: 300, perSecond: 750 }
@@ -63,21 +63,21 @@ function startFlood(edge: string): Child {
 
 type Timed = { status: number; ms: number }
 
-/** Open loop: no play waits for the response to an earlier one. */
+/** Open loop: no play waits for the response to an earlier play. */
 async function playSteadily(url: string): Promise<Timed[]> {
   const agent = new Agent({ connections: 200 })
   const plays: Promise<Timed>[] = []
-  const started = performance.now()
+  const startedAt = performance.now()
   for (let n = 0; n < PLAYS_PER_SECOND * PLAY_SECONDS; n += 1) {
-    await sleep(Math.max(0, started + (n * 1_000) / PLAYS_PER_SECOND - performance.now()))
+    await sleep(Math.max(0, startedAt + (n * 1_000) / PLAYS_PER_SECOND - performance.now()))
     plays.push(timePlay(url, agent))
   }
   return Promise.all(plays).finally(() => agent.close())
 }
 
 async function timePlay(url: string, dispatcher: Agent): Promise<Timed> {
-  const since = runningTime()
+  const startedAt = runningTime()
   const { statusCode: status, body } = await request(url, { method: 'POST', dispatcher })
   await body.dump()
-  return { status, ms: runningTime() - since }
+  return { status, ms: runningTime() - startedAt }
 }

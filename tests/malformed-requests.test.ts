@@ -8,12 +8,12 @@ import { runningTime } from './harness/running-time.ts'
 const host = 'host: localhost'
 const id = 'x-request-id: request-1'
 
-/** Requests that Node or Hono's adapter rejects before a route sees them. */
+/** Requests that Node or Hono's adapter rejects before they reach a route. */
 const cases: [what: string, status: number, lines: string[], keepsId?: boolean][] = [
-  ['an invalid Host', 400, ['GET /healthz HTTP/1.1', 'host: a b/c', id], true],
-  ['two Hosts', 400, ['GET /healthz HTTP/1.1', host, 'host: 127.0.0.1', id], true],
+  ['an invalid Host header', 400, ['GET /healthz HTTP/1.1', 'host: a b/c', id], true],
+  ['two Host headers', 400, ['GET /healthz HTTP/1.1', host, 'host: 127.0.0.1', id], true],
   ['the Host of a web site', 421, ['GET /metrics HTTP/1.1', 'host: evil.example:8080', id], true],
-  ['no Host', 400, ['GET /healthz HTTP/1.1', id], true],
+  ['no Host header', 400, ['GET /healthz HTTP/1.1', id], true],
   ['a backslash in the path', 400, ['GET /a\\b HTTP/1.1', host, id], true],
   ['* as its path', 400, ['OPTIONS * HTTP/1.1', host, id], true],
   ['an invalid absolute URL', 400, ['GET http://[/ HTTP/1.1', host, id], true],
@@ -22,11 +22,11 @@ const cases: [what: string, status: number, lines: string[], keepsId?: boolean][
   ['an unsatisfiable range', 416, ['GET /docs/swagger-ui.css HTTP/1.1', host, id, 'range: bytes=99999999-'], true],
   ['a malformed request line', 400, ['HELLO']],
   ['a malformed header', 400, ['GET /healthz HTTP/1.1', host, 'no colon']],
-  ['two lengths', 400, ['POST /healthz HTTP/1.1', host, 'content-length: 1', 'content-length: 2']],
+  ['two Content-Length headers', 400, ['POST /healthz HTTP/1.1', host, 'content-length: 1', 'content-length: 2']],
   ['headers over 16 KiB', 431, ['GET /healthz HTTP/1.1', host, `x-filler: ${'x'.repeat(20_000)}`]],
 ]
 
-describe('on malformed requests', () => {
+describe('for malformed requests,', () => {
   let system: Services
   beforeAll(async () => {
     system = await startEmbedded()
@@ -34,18 +34,21 @@ describe('on malformed requests', () => {
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   describe.each(serviceNames)('%s', (name) => {
-    test.each(cases)('returns the common error shape to a request with %s: %i', async (_, status, lines, keepsId) => {
-      using client = await connectHttp(system[name].url, `${lines.join('\r\n')}\r\n\r\n`)
-      const { headers, body, ...response } = await client.response()
-      expect(response.status).toBe(status)
-      expect(headers).toMatchObject({ 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
-      const requestId = headers['x-request-id']
-      expect(requestId).toMatch(keepsId ? /^request-1$/ : /^[\w-]{36}$/)
-      expect(JSON.parse(body)).toMatchObject({ status: expect.stringMatching(/./), requestId })
-    })
+    test.each(cases)(
+      'returns the common error shape for a request with %s, and status %i',
+      async (_, status, lines, keepsId) => {
+        using client = await connectHttp(system[name].url, `${lines.join('\r\n')}\r\n\r\n`)
+        const { headers, body, ...response } = await client.response()
+        expect(response.status).toBe(status)
+        expect(headers).toMatchObject({ 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
+        const requestId = headers['x-request-id']
+        expect(requestId).toMatch(keepsId ? /^request-1$/ : /^[\w-]{36}$/)
+        expect(JSON.parse(body)).toMatchObject({ status: expect.stringMatching(/./), requestId })
+      },
+    )
   })
 
-  test('the response to an unsatisfiable range has the size of the file', async () => {
+  test('the response to an unsatisfiable range includes the size of the file', async () => {
     const response = await fetch(`${system.play.url}/docs/swagger-ui.css`, { headers: { range: 'bytes=99999999-' } })
     expect(response.status).toBe(416)
     expect(response.headers.get('content-range')).toMatch(/^bytes \*\/\d+$/)
@@ -53,9 +56,9 @@ describe('on malformed requests', () => {
 
   test.concurrent('headers that take more than 10 s to arrive get a 408', async () => {
     using client = await connectHttp(system.play.url, `GET /healthz HTTP/1.1\r\n${host}\r\n`)
-    const started = runningTime()
+    const startedAt = runningTime()
     const { status, headers, body } = await client.response(25_000)
-    expect(runningTime() - started).toBeLessThan(20_000)
+    expect(runningTime() - startedAt).toBeLessThan(20_000)
     expect({ status, body: JSON.parse(body) }).toEqual({
       status: 408,
       body: { status: 'Request timeout', requestId: headers['x-request-id'] },

@@ -8,7 +8,7 @@ import { metric, play } from './harness/plays.ts'
 import { hasPromtool } from './harness/prometheus-server.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('in the metrics', () => {
+describe.skipIf(!natsVersion)('in the metrics,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '100ms' })
@@ -56,7 +56,7 @@ describe.skipIf(!natsVersion)('in the metrics', () => {
     expect(await metric(reporting.url, /^counted_views_total{source="log"}/)).toBe(Number(before[6]) + 1)
   })
 
-  test('a view that bypasses the log has its own label', async () => {
+  test('a view that bypasses the log has a label of its own', async () => {
     await fetch(`${system.reporting.url}/events/asset/1/user/1`, { method: 'POST' })
     expect(await metric(system.reporting.url, /^counted_views_total{source="request"}/)).toBe(1)
   })

@@ -23,7 +23,7 @@ const log = pino({ level: 'silent' })
 
 const MAX_PLAY_MS = 1_000
 
-/** The maximum time until a service reports that the log accepts no appends. The limit is 3 s on an idle machine. */
+/** The maximum time until a service reports that the log accepts no appends. On an idle machine, it takes up to 3 s. */
 const DETECT_MS = 5_000
 
 /** The maximum time from the election of a leader until views are counted. */
@@ -34,7 +34,7 @@ const ELECTION_MS = 30_000
 
 const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
-describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout: 90_000 }, () => {
+describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout: 90_000 }, () => {
   const stack = new AsyncDisposableStack()
   let nats: NatsCluster
   let system: System
@@ -42,7 +42,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     nats = stack.use(await startNatsCluster())
     system = stack.use(await startSystem({ NATS_URL: nats.url, EVENTS_REPLICAS: '3' }))
     await expectReplicated()
-    // Both assets are in the cache of play from now on.
+    // Puts both assets into the cache of play.
     for (const asset of ['123', '456']) {
       await eventually(async () => expect(await play(system.play.url, asset, 'warm')).toMatchObject({ status: 200 }))
     }
@@ -79,13 +79,13 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     probes += 1
     const user = `probe-${probes}`
     expect(await play(system.play.url, '456', user)).toMatchObject({ status: 200 })
-    let since = runningTime()
+    let leaderlessAt = runningTime()
     await eventually(async () => {
-      if ((await outage()) !== undefined) since = runningTime()
+      if ((await outage()) !== undefined) leaderlessAt = runningTime()
       expect(await views(system.reporting.url, 'user', user)).toBe(1)
     }, ELECTION_MS)
-    console.log(`resumed ${Math.round(runningTime() - since)} ms after the stream had a leader`)
-    return runningTime() - since
+    console.log(`resumed ${Math.round(runningTime() - leaderlessAt)} ms after the stream got a leader`)
+    return runningTime() - leaderlessAt
   }
 
   /** Runs `fault` while players play. Verifies that every play is served in time, and counted exactly once. */
@@ -155,7 +155,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
           })
         }
       }, DETECT_MS)
-      // A service that was connected to a suspended server connects to the remaining one.
+      // A service that was connected to a suspended server reconnects to the remaining server.
       await eventually(async () => {
         for (const { url } of services) expect((await readinessOf(url)).reasons?.nats).toMatch(/leader/)
       }, DETECT_MS)

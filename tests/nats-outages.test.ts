@@ -11,7 +11,7 @@ import { runningTime } from './harness/running-time.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** The maximum time until an outage is noticed. */
+/** The maximum time until an outage is detected. */
 const DETECT_MS = 2_000
 
 /** The maximum time that recovery may take. */
@@ -19,7 +19,7 @@ const RECOVER_MS = 5_000
 
 const fields = { title: 'Metropolis', genre: 'drama', summary: '' }
 
-describe.skipIf(!natsVersion)('with a real NATS server', () => {
+describe.skipIf(!natsVersion)('with a real NATS server,', () => {
   let stack: AsyncDisposableStack
   let system: System
   afterEach(() => stack?.disposeAsync())
@@ -54,24 +54,24 @@ describe.skipIf(!natsVersion)('with a real NATS server', () => {
   const expectViews = (userId: string, count: number) =>
     eventually(async () => expect(await views(system.reporting.url, 'user', userId)).toBe(count))
 
-  test('a server that hangs is shown as down within 2 s, even if nobody plays, and all plays are counted', async () => {
+  test('a server that hangs is reported as down within 2 s, even if nobody plays, and all plays are counted', async () => {
     await start()
     await system.nats.signal('SIGSTOP')
     await expectStates('down', DETECT_MS)
     for (let count = 0; count < 5; count += 1) {
-      const since = runningTime()
+      const startedAt = runningTime()
       expect(await play(system.play.url, '456', 'hanging')).toMatchObject({
         body: { degraded: ['events'] },
         status: 200,
       })
-      expect(runningTime() - since).toBeLessThan(500)
+      expect(runningTime() - startedAt).toBeLessThan(500)
     }
     await system.nats.signal('SIGCONT')
     await expectStates('up', RECOVER_MS)
     await expectViews('hanging', 5)
   })
 
-  test('a full log and full buckets are shown with the reason, and used again once there is room', async () => {
+  test('a full log and full buckets are reported with the reason, and used again as soon as there is room', async () => {
     await start('jetstream { max_file_store: 1MB }')
     const write = () => fetch(`${system.metadata.url}/content/asset/789`, jsonRequest(fields))
     const reasonOf = async (url: string) => ((await getJson(`${url}/readyz`)) as { reasons?: object }).reasons
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('with a real NATS server', () => {
     })
     await sleep(5_000)
     for (const service of services) await service.signal('SIGCONT')
-    const resumed = runningTime()
+    const resumedAt = runningTime()
     await eventually(() => {
       const isBack = (line: string) => line.includes('"NATS is up"')
       expect(logged().filter(isBack)).toHaveLength(usersOfNats().length)
@@ -127,13 +127,13 @@ describe.skipIf(!natsVersion)('with a real NATS server', () => {
     await eventually(async () => {
       expect(await play(edge.url, 'after', 'woken')).toMatchObject({ status: 200, body: { title: fields.title } })
     }, RECOVER_MS)
-    expect(runningTime() - resumed).toBeLessThan(RECOVER_MS)
+    expect(runningTime() - resumedAt).toBeLessThan(RECOVER_MS)
     const unexpected = logged().filter((line) => !isStateChange(line))
     expect(unexpected.join('\n')).toBe('')
     for (const service of services.toReversed()) {
-      const since = runningTime()
+      const startedAt = runningTime()
       await service.signal('SIGTERM')
-      expect(runningTime() - since).toBeLessThan(DETECT_MS)
+      expect(runningTime() - startedAt).toBeLessThan(DETECT_MS)
     }
   })
 
@@ -155,14 +155,14 @@ describe.skipIf(!natsVersion)('with a real NATS server', () => {
     await start()
     await system.nats.signal('SIGSTOP')
     for (const service of [system.play, system.listener, system.cdnurl, system.metadata]) {
-      const since = runningTime()
+      const startedAt = runningTime()
       await service.signal('SIGTERM')
-      expect(runningTime() - since).toBeLessThan(DETECT_MS)
+      expect(runningTime() - startedAt).toBeLessThan(DETECT_MS)
       expect(await service.ended()).toBe(0)
     }
   })
 
-  test('an entry whose key encodes no id does not appear in the catalogue', async () => {
+  test('a bucket entry with an invalid key does not appear in the catalogue', async () => {
     await start()
     await system.nats.use(async (connection) => {
       const kv = await connection.jetstream().views.kv('metadata')

@@ -11,7 +11,7 @@ import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', () => {
+describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS,', () => {
   const stack = new AsyncDisposableStack()
   let authority: CertificateAuthority
   let other: CertificateAuthority

@@ -12,7 +12,7 @@ import { metric, play, views, warmUp } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('with OPS_PORT', () => {
+describe.skipIf(!natsVersion)('with OPS_PORT,', () => {
   let system: System
   let edge: string
   let opsPort: number
@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', () => {
     expect((await fetch(`${edge}/healthz`)).status).toBe(200)
   })
 
-  test('a public path responds 405 to another method, and 404s count against the client limit', async () => {
+  test('a public path returns 405 for any other method, and 404s count against the client limit', async () => {
     const response = await fetch(`${edge}/play/asset/456/user/8`)
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
     await using limited = await startEmbedded({ OPS_PORT: String(await freePort()), CLIENT_RATE: '5/1h' })
@@ -119,9 +119,9 @@ describe.skipIf(!natsVersion)('with OPS_PORT', () => {
   test('a flood of readiness probes does not reach the dependencies', async () => {
     const calls = () => metric(system.metadata.url, /^http_server_request_duration_seconds_count{.*"\/healthz"/)
     const before = await calls()
-    const started = performance.now()
+    const startedAt = performance.now()
     await Promise.all(Array.from({ length: 200 }, () => fetch(`${edge}/readyz`)))
-    const most = 2 + (performance.now() - started) / 250
+    const most = 2 + (performance.now() - startedAt) / 250
     expect((await calls()) - before).toBeLessThanOrEqual(most)
   })
 
@@ -148,14 +148,14 @@ describe.skipIf(!natsVersion)('with OPS_PORT', () => {
     ])
   })
 
-  describe.skipIf(!hasChromium)('the console', () => {
+  describe.skipIf(!hasChromium)('the console on the operations port', () => {
     let browser: Browser
     beforeAll(async () => {
       browser = await startBrowser()
     })
     afterAll(() => browser?.close())
 
-    test('on the operations port plays assets and shows live counts', async () => {
+    test('plays assets and shows live counts', async () => {
       await using opened = await openConsole(browser, operations)
       await opened.page.getByLabel('Play as user').fill('watcher')
       await clickPlay(opened.page, 'Terminator')

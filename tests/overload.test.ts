@@ -12,7 +12,7 @@ const PLAYS_PER_CONNECTION = 16
 const SECONDS = 6
 const MEBIBYTE = 2 ** 20
 
-describe.skipIf(!natsVersion)('under overload', () => {
+describe.skipIf(!natsVersion)('under overload,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -41,7 +41,7 @@ describe.skipIf(!natsVersion)('under overload', () => {
     )
 
     await eventually(async () => expect((await timedPlay()).status).toBe(200), 1_000)
-    // Best of several, because other processes may keep the machine busy.
+    // Retried, because other processes may keep the machine busy.
     await eventually(async () => {
       const { status, ms } = await timedPlay()
       expect(status).toBe(200)
@@ -58,8 +58,8 @@ describe.skipIf(!natsVersion)('under overload', () => {
     metric(system.play.url, new RegExp(`^http_server_request_duration_seconds_count.*/play/.*status_code="${status}"`))
 
   async function timedPlay() {
-    const started = runningTime()
+    const startedAt = runningTime()
     const { status } = await play(system.play.url, '456', 'crowd')
-    return { status, ms: runningTime() - started }
+    return { status, ms: runningTime() - startedAt }
   }
 })

@@ -9,7 +9,7 @@ import { runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server', () => {
+describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(WITHOUT_CHECKPOINT)
@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
   test('a hundred concurrent plays cause only a few requests to reporting', async () => {
     const lookups = () => metric(system.reporting.url, /^http_server_request_duration_seconds_count.*\/events\/lookup/)
     let attempts = 0
-    // Best of several, because fewer plays share a request if another process delays some of them.
+    // Retried, because fewer plays share a request if another process delays some of them.
     await eventually(async () => {
       attempts += 1
       const before = await lookups()
@@ -102,7 +102,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     })
   })
 
-  test('after reporting is killed, it recovers its counts, and counts the views of its downtime', async () => {
+  test('after reporting is killed, it recovers its counts, and counts the views recorded during its downtime', async () => {
     const users = ['r1', 'r2', 'r3']
     for (const user of users) await playUntilServed(user)
     for (const user of users) await expectViews(user, 1)
@@ -180,9 +180,9 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
   test('a play takes less than a second while NATS hangs, and is counted exactly once after NATS resumes', async () => {
     await system.nats.signal('SIGSTOP')
     for (let count = 0; count < 10; count += 1) {
-      const started = runningTime()
+      const startedAt = runningTime()
       expect(await play(system.play.url, '456', 'hanging')).toMatchObject({ status: 200 })
-      expect(runningTime() - started).toBeLessThan(1_000)
+      expect(runningTime() - startedAt).toBeLessThan(1_000)
     }
     await system.nats.start()
     await expectViews('hanging', 10)
@@ -231,10 +231,10 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
 
   test('every service exits with status 0 after SIGTERM', async () => {
     for (const service of [system.play, system.listener, system.reporting, system.cdnurl, system.metadata]) {
-      const started = runningTime()
+      const startedAt = runningTime()
       await service.signal('SIGTERM')
       expect(await service.ended()).toBe(0)
-      expect(runningTime() - started).toBeLessThan(10_000)
+      expect(runningTime() - startedAt).toBeLessThan(10_000)
     }
   })
 

@@ -42,13 +42,13 @@ describe.skipIf(!natsVersion)(`with poison messages in the log and POISON_SEED=$
 
   test.each([
     ['a malformed body of almost max_payload', 'x'.repeat(MAX_PAYLOAD - 50), undefined],
-    ['a body of the wrong schema of almost max_payload', `[${'1,'.repeat(MAX_PAYLOAD / 2 - 40)}1]`, undefined],
+    ['a body of almost max_payload that violates the schema', `[${'1,'.repeat(MAX_PAYLOAD / 2 - 40)}1]`, undefined],
     ['a header name with a space', '{}', 'a b: 1'],
     ['a header name that is not ASCII', '{}', Buffer.from([0xff, 0xfe, 0x3a, 0x20, 0x31])],
     ['a header value with a bare line feed', '{}', 'a: 1\nb: 2'],
     ['headers of the maximum size', 'x'.repeat(MAX_PAYLOAD - 70_000), `a: ${'x'.repeat(60_000)}`],
     [
-      'ids of invalid UTF-8',
+      'an id that is not valid UTF-8',
       Buffer.concat([
         Buffer.from('[{"specversion":"1.0","id":"'),
         Buffer.alloc(200, 0xff),

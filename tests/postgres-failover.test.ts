@@ -14,7 +14,7 @@ import { type SharedDatabaseSystem, startSystemOver } from './harness/postgres-s
 const canRun = natsVersion && hasPostgres
 
 describe.skipIf(!canRun)('each play is counted exactly once', () => {
-  describe('over a primary and a synchronous standby', () => {
+  describe('with a primary and a synchronous standby,', () => {
     let pair: PostgresPair
     let system: SharedDatabaseSystem
     beforeAll(async () => {
@@ -38,7 +38,7 @@ describe.skipIf(!canRun)('each play is counted exactly once', () => {
       await load.expectExact()
     })
 
-    test('if the position goes back, because the promoted standby was disconnected', async () => {
+    test('if the position moves backwards because the promoted standby had been disconnected', async () => {
       await pair.replaceFormer()
       await using load = await startLoad(system, 'behind')
       await sleep(500)
@@ -46,18 +46,18 @@ describe.skipIf(!canRun)('each play is counted exactly once', () => {
       await sleep(500)
       // Meanwhile, direct counts wait for the standby.
       await expectCounting(system)
-      const lost = await positionOf(system)
+      const lostPosition = await positionOf(system)
       await pair.primary().signal('SIGKILL')
       const position = 'select sequence::int from reporting.state'
       const standby = pair.other()
       const { rows } = await standby.use(pair.urlOn(standby), (client) => client.query(position))
-      expect(rows[0].sequence).toBeLessThan(lost)
+      expect(rows[0].sequence).toBeLessThan(lostPosition)
       await pair.promote()
       await expectCounting(system)
       await load.expectExact()
     })
 
-    test('if the primary hangs, and accepts writes again after the standby was promoted', async () => {
+    test('if the primary hangs, and accepts writes again after the standby has been promoted', async () => {
       await pair.replaceFormer()
       await using load = await startLoad(system, 'hanging')
       await sleep(500)
@@ -67,7 +67,7 @@ describe.skipIf(!canRun)('each play is counted exactly once', () => {
       await expectCounting(system)
       const former = pair.other()
       await former.start()
-      // Without a standby, the former primary could not complete a synchronous commit.
+      // Synchronous commits would wait forever on the former primary, because it has no standby.
       await former.use(former.urlOf('postgres'), async (client) => {
         await client.query('alter system reset synchronous_standby_names')
         await client.query('select pg_reload_conf()')
@@ -149,9 +149,9 @@ async function startLoad(system: SharedDatabaseSystem, name: string) {
       for (const url of both(system)) {
         await expectCurrent(url)
         await eventually(() => expectCounted(url, 'user', outcomes.users))
-        const counted = await views(url, 'user', `${name}-direct`)
-        expect(counted).toBeGreaterThanOrEqual(acknowledged)
-        expect(counted).toBeLessThanOrEqual(acknowledged + failed)
+        const count = await views(url, 'user', `${name}-direct`)
+        expect(count).toBeGreaterThanOrEqual(acknowledged)
+        expect(count).toBeLessThanOrEqual(acknowledged + failed)
         expect(await getJson(`${url}/events/lost`)).toEqual({ views: 0, gaps: [] })
       }
       const [top, other] = await Promise.all(both(system).map((url) => getJson(`${url}/events/top?by=user&limit=100`)))
@@ -169,10 +169,10 @@ async function startLoad(system: SharedDatabaseSystem, name: string) {
 
 /** Counts views without the log, through each instance in turn. */
 function startDirectCounts(reportings: string[], user: string) {
-  const over = new AbortController()
+  const stopping = new AbortController()
   const counting = (async () => {
     const outcomes = { acknowledged: 0, failed: 0 }
-    for (let n = 0; !over.signal.aborted; n += 1) {
+    for (let n = 0; !stopping.signal.aborted; n += 1) {
       const url = `${reportings[n % reportings.length]}/events/asset/direct/user/${user}`
       const response = await fetch(url, { method: 'POST' }).catch(() => undefined)
       outcomes[response?.status === 200 ? 'acknowledged' : 'failed'] += 1
@@ -182,7 +182,7 @@ function startDirectCounts(reportings: string[], user: string) {
   })()
   return {
     stop() {
-      over.abort()
+      stopping.abort()
       return counting
     },
   }

@@ -11,7 +11,7 @@ import { hasPostgres } from './harness/postgres.ts'
 import { type PostgresSystem, startPostgresSystem } from './harness/postgres-system.ts'
 import { runningTime } from './harness/running-time.ts'
 
-describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one Postgres', () => {
+describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances that share one Postgres', () => {
   let system: PostgresSystem
   beforeAll(async () => {
     system = await startPostgresSystem()
@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one 
     expect(other.seen()).toEqual(first.seen())
   })
 
-  test('count each play exactly once while one of them and Postgres are killed, and Postgres hangs', async () => {
+  test('count each play exactly once, even if one of them and Postgres are killed, and Postgres hangs', async () => {
     const { play: edge, postgres, reporting, second } = system
     const players = startPlayers(edge.url, { count: 8, seed: 1 })
     const probe = keepProbing(edge.url)
@@ -85,7 +85,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one 
     }
   })
 
-  test('respond 503 to reads while Postgres is down; plays have no counts, and views wait in the log', async () => {
+  test('return 503 for reads while Postgres is down; plays get no counts, and views wait in the log', async () => {
     const { play: edge, postgres, reporting } = system
     const before = await views(reporting.url, 'user', 'waiting')
     await postgres.signal('SIGKILL')
@@ -114,16 +114,16 @@ async function metricsOf(service: string): Promise<string> {
   return (await fetch(`${service}/metrics`)).text()
 }
 
-/** Plays again and again, and measures how long the slowest play takes. */
+/** Plays repeatedly, and measures how long the slowest play takes. */
 function keepProbing(edge: string) {
   const statuses = new Set<number>()
   let slowestMs = 0
   let isOver = false
   const probing = (async () => {
     while (!isOver) {
-      const started = runningTime()
+      const startedAt = runningTime()
       statuses.add((await play(edge, '456', 'probe')).status)
-      slowestMs = Math.max(slowestMs, runningTime() - started)
+      slowestMs = Math.max(slowestMs, runningTime() - startedAt)
       await sleep(20)
     }
   })()

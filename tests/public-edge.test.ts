@@ -13,8 +13,8 @@ import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 /**
- * Lines of the checklist, a service that is exposed without the given settings of deploy/public.env, and settings that
- * cause the exposure.
+ * Each entry: a line of the checklist, a service that is exposed without the given settings of deploy/public.env, and
+ * other settings that the exposure requires.
  */
 const EXPOSURES: [line: string, service: ServiceName, settings: string[], others?: Record<string, string>][] = [
   ['identity', 'play', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
@@ -53,7 +53,7 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     await directory?.[Symbol.asyncDispose]()
   })
 
-  /** Reads deploy/public.env, with a running identity provider, token files and a free port instead of its examples. */
+  /** Reads deploy/public.env, and replaces its examples by a running identity provider, token files and a free port. */
   async function readPublicEnv(): Promise<Record<string, string>> {
     const given = parseEnv(await readFile('deploy/public.env', 'utf8')) as Record<string, string>
     const tokens: Record<string, string> = {}
@@ -84,29 +84,32 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
   })
 
-  test.each(EXPOSURES)('finds the exposure %s of %s without its settings', async (line, name, names, others) => {
-    const unset = Object.fromEntries(names.map((setting) => [setting, '']))
-    const port = name === 'play' ? { OPS_PORT: String(await freePort()) } : {}
-    const changed = { ...system.env, ...port, ...unset, ...others }
-    await using exposed = await startService(name, changed)
-    const url = toOrigin('127.0.0.1', Number(new URL(exposed.url).port))
-    await eventually(async () => {
-      const report = await inspect({ ...changed, [services[name].urlSetting]: url })
-      const exposures = report.of('public').filter(isExposure)
-      expect(exposures.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
-      for (const setting of names) expect(exposures[0]).toContain(setting.replace(/_FILE$/, ''))
-      expect(report.status).toBe(1)
-    })
-  })
+  test.each(EXPOSURES)(
+    'reports the exposure "%s" of %s if the settings that prevent it are missing',
+    async (line, name, names, others) => {
+      const unset = Object.fromEntries(names.map((setting) => [setting, '']))
+      const port = name === 'play' ? { OPS_PORT: String(await freePort()) } : {}
+      const changed = { ...system.env, ...port, ...unset, ...others }
+      await using exposed = await startService(name, changed)
+      const url = toOrigin('127.0.0.1', Number(new URL(exposed.url).port))
+      await eventually(async () => {
+        const report = await inspect({ ...changed, [services[name].urlSetting]: url })
+        const exposures = report.of('public').filter(isExposure)
+        expect(exposures.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
+        for (const setting of names) expect(exposures[0]).toContain(setting.replace(/_FILE$/, ''))
+        expect(report.status).toBe(1)
+      })
+    },
+  )
 
-  test('finds the exposures nats, upstreams and database if these connections are remote and unencrypted', async () => {
+  test('reports the exposures "nats", "upstreams" and "database" if these connections are remote and unencrypted', async () => {
     for (const [line, changed] of DISTANT) {
       const report = await inspect(changed)
       expect(report.of('public').filter(isExposure)).toContainEqual(expect.stringMatching(`^FAIL ${line}: `))
     }
   })
 
-  test('finds a file with views that other users can read', async () => {
+  test('reports a file with views that other users can read', async () => {
     await using data = await createTempDirectory('public-edge-data')
     await chmod(data.path, 0o755)
     await writeFile(`${data.path}/old.sqlite`, '')
@@ -117,7 +120,7 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     })
   })
 
-  test('without --public, prints only the number of exposures, and causes no warning', async () => {
+  test('without --public, prints only the number of exposures, and no warning', async () => {
     await using open = await startSystem()
     await eventually(async () => {
       const report = await doctor({ ...open.env, DATA_DIR: open.dataDir })

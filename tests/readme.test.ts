@@ -28,7 +28,7 @@ const modes = [
   },
 ]
 
-describe.each(modes)('in a system that runs $mode', ({ path, args, blocks, skip }) => {
+describe.each(modes)('in a system that runs $mode,', ({ path, args, blocks, skip }) => {
   let directory: string
   let edgePort: number
   let child: Child

@@ -6,7 +6,7 @@ import { getJson, play, views } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('across restarts', () => {
+describe.skipIf(!natsVersion)('across restarts,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -45,7 +45,7 @@ describe.skipIf(!natsVersion)('across restarts', () => {
     await expectReady(system)
   })
 
-  test('a posted asset survives kill -9 of every process, and a second instance has it', async () => {
+  test('a posted asset survives kill -9 of every process, and a second instance also serves it', async () => {
     const { nats, metadata } = system
     await using second = await startService('metadata', system.env)
     const asset = { title: 'Metropolis', genre: 'drama', summary: '' }

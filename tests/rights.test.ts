@@ -51,7 +51,7 @@ describe('an asset with rights', () => {
     expect((await fetch(`${edge}/play/asset/german/user/tourist`, init)).status).toBe(451)
   })
 
-  test('is played in a country that a trusted proxy names', async () => {
+  test('can be played from an allowed country that a trusted proxy names', async () => {
     await using proxied = await startEmbedded({ COUNTRY_HEADER: 'X-Country', TRUSTED_PROXIES: '127.0.0.0/8' })
     await warmUp(proxied.play.url)
     await postAsset(proxied, { id: 'german', title: 'german', url: 'german.mp4', rights: { countries: ['DE'] } })
@@ -65,7 +65,7 @@ describe('an asset with rights', () => {
     expect((await fetch(`${proxied.play.url}/play/asset/german/user/tourist`, prefetch)).status).toBe(451)
   })
 
-  test('is played once its rights allow it', async () => {
+  test('can be played as soon as its rights allow it', async () => {
     await create('changing', { until: PAST })
     expect((await play(edge, 'changing', 'patient')).status).toBe(403)
     await create('changing', { from: PAST, until: FUTURE })

@@ -234,7 +234,7 @@ describe('the settings of the scripts', () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('are read from the environment before .env, even if empty', async () => {
+  test('are taken from the environment rather than .env, even if empty', async () => {
     await using service = await startFakeService()
     const dotenv = 'METADATA_URL=http://other.invalid\nCDNURL_URL=http://other.invalid\nWRITE_TOKEN=other\n'
     await seedWith(dotenv, [], { ...addressesOf(service.url), WRITE_TOKEN: '' })
@@ -321,7 +321,7 @@ describe.skipIf(!natsVersion)('npm run simulate', () => {
     expect([await plays('retried'), await plays('reused')]).toEqual([0, 0])
   })
 
-  test('reports how many plays found no asset, and waits only for the others', async () => {
+  test('reports how many plays found no asset, and waits only for the views of the others', async () => {
     const unplayable = Array.from({ length: 120 }, (_, n) => `${system.metadata.url}/content/asset/unplayable-${n}`)
     await Promise.all(unplayable.map((url) => post(url, { title: 'Unplayable', genre: 'drama', summary: '' })))
     const { status, stdout } = await simulate('--views', '100')
@@ -337,7 +337,7 @@ describe.skipIf(!natsVersion)('npm run simulate', () => {
     expect(stderr).toBe(`simulate: play is not reachable at ${address}; npm start starts all services\n`)
   })
 
-  test('accepts the port of the edge', async () => {
+  test('accepts the port of the edge as --port', async () => {
     const port = await freePortRange()
     const { status, stderr } = await simulate('--port', String(port))
     expect(status).toBe(1)
@@ -397,7 +397,7 @@ async function run(script: string, args: string[], env: Record<string, string | 
 
 async function catalogueFile(lines: string[]): Promise<string> {
   const path = join(directory, 'catalogue.jsonl')
-  // No newline at the end, as some editors leave it.
+  // Without a newline at the end, because some editors omit it.
   await writeFile(path, lines.join('\n'))
   return path
 }

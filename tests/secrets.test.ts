@@ -16,7 +16,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 /** Part of every secret. */
 const MARK = 's3cr3t'
 const WRITE_TOKEN = `${MARK}-write-token ${MARK}-former-token`
-/** play signs for a CDN that does not exist. */
+/** A CDN that does not exist, for which play signs URLs. */
 const CDN = { CDN_BASE_URL: 'http://127.0.0.1:1', CDN_KEYS: `k1:${MARK}-of-the-first-key` }
 const DATABASE_URL = `postgres://alice:${MARK}-db@127.0.0.1:1/counts`
 
@@ -52,10 +52,10 @@ async function responsesOf({ url }: ServiceProcess): Promise<string> {
   return (await Promise.all(responses.map((response) => response.text()))).join('\n')
 }
 
-/** The lines with a secret. */
+/** The lines that contain a secret. */
 const leaksIn = (text: string) => text.split('\n').filter((line) => line.toLowerCase().includes(MARK))
 
-describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () => {
+describe.skipIf(!natsVersion)('secrets', { timeout: 120_000 }, () => {
   const stack = new AsyncDisposableStack()
   let directory: string
   let system: System
@@ -73,14 +73,14 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
 
   const linesOf = (processes: readonly ServiceProcess[]) => processes.flatMap((each) => each.lines()).join('\n')
 
-  test('by running services, or by commands that call them', async () => {
+  test('are not printed by running services, or by commands that call them', async () => {
     const services = serviceNames.map((name) => system[name])
     const output = [await runAll(env), ...(await Promise.all(services.map(responsesOf))), linesOf(services)].join('\n')
     expect(output).toContain('reporting agrees with the log')
     expect(leaksIn(output)).toEqual([])
   })
 
-  test('by services or commands whose secrets are wrong, or whose servers are down', async () => {
+  test('are not printed by services or commands whose secrets are wrong, or whose servers are down', async () => {
     const wrong = { ...env, NATS_URL: nats.url.replace('//', `//alice:${MARK}-wrong@`), WRITE_TOKEN: `${MARK}-wrong` }
     const settings = [wrong, { ...wrong, NATS_URL: `tls://alice:${MARK}-tls@127.0.0.1:${new URL(nats.url).port}` }]
     for (const given of [...settings, { ...wrong, NATS_URL: `${MARK}-token@127.0.0.1:1`, DATABASE_URL }]) {
@@ -96,7 +96,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     }
   })
 
-  test.skipIf(!hasConsul)('by a service that Consul rejects', async () => {
+  test.skipIf(!hasConsul)('are not printed by a service that Consul rejects', async () => {
     await using consul = await startConsulAgent({ managementToken: '11111111-1111-4111-8111-111111111111' })
     const given = { ...env, CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN: `${MARK}-consul` }
     await using service = await startService('metadata', given)
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     expect(leaksIn(output)).toEqual([])
   })
 
-  test('in the error for an invalid setting', async () => {
+  test('are not printed in the error for an invalid setting', async () => {
     const file = join(directory, 'bad')
     await writeFile(file, `${MARK} ${MARK} ${MARK}`)
     const invalid: Record<string, string>[] = [
@@ -142,7 +142,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     }
   })
 
-  test('by npm start, or in --help', async () => {
+  test('are not printed by npm start, or in --help', async () => {
     await using open = await startNatsServer()
     const port = await freePortRange()
     const given = {
@@ -167,7 +167,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     await child.signal('SIGINT')
   })
 
-  test('and a secret in a file is used', async () => {
+  test('can be read from files', async () => {
     const [token, url] = [join(directory, 'token'), join(directory, 'nats-url')]
     await writeFile(token, `${WRITE_TOKEN}\n`)
     await writeFile(url, `${env.NATS_URL}\n`)

@@ -27,7 +27,7 @@ function assets(count: number, prefix: string): Asset[] {
 
 const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n`).join('')
 
-describe.skipIf(!natsVersion)('in a running system', () => {
+describe.skipIf(!natsVersion)('in a running system,', () => {
   let system: System
   let directory: string
   beforeAll(async () => {
@@ -48,10 +48,10 @@ describe.skipIf(!natsVersion)('in a running system', () => {
     const file = join(directory, 'catalogue.jsonl')
     await writeFile(file, toLines(all))
     const { METADATA_URL, CDNURL_URL } = system.env
-    const started = runningTime()
+    const startedAt = runningTime()
     const env = { ...process.env, METADATA_URL, CDNURL_URL, WRITE_TOKEN: '' }
     const { stdout } = await promisify(execFile)('npm', ['run', '--silent', 'seed', '--', file], { env })
-    return { stdout, ms: runningTime() - started }
+    return { stdout, ms: runningTime() - startedAt }
   }
 
   function bulkWrite(all: Asset[]) {
@@ -70,7 +70,7 @@ describe.skipIf(!natsVersion)('in a running system', () => {
     }
   })
 
-  test('an edge that has cached an asset serves the seeded version', async () => {
+  test('an edge that has cached an asset serves the newly seeded version', async () => {
     const before = assets(20, 'cached')
     await seed(before)
     const played = async () => {

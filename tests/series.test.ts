@@ -22,7 +22,7 @@ describe('the views over time', () => {
   }
 
   test.each(['step=minute', 'step=hour', 'step=day', 'step=hour&assetId=456', 'step=day&assetId=456'])(
-    'contain each play once with %s',
+    'with %s, contain each play once',
     async (query) => {
       expect(await sumOf(query)).toEqual({ views: 3, qualified: 2 })
     },
@@ -32,7 +32,7 @@ describe('the views over time', () => {
     expect(await sumOf('step=day&assetId=123')).toEqual({ views: 0, qualified: 0 })
   })
 
-  test('add up to the audit by day', async () => {
+  test('add up, by day, to the totals in the audit', async () => {
     const audit = await getJson(`${system.reporting.url}/events/audit`)
     expect(audit).toMatchObject({ ...(await sumOf('step=day')), pending: 0 })
   })

@@ -12,7 +12,7 @@ import { type System, startSystem } from './harness/system.ts'
 const WAITING = /^outbox_waiting_views /
 const BACKLOG = /^outbox_waiting_views [1-9]/m
 
-describe.skipIf(!natsVersion)('with two play processes on one port', () => {
+describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
   let system: System
   let second: ServiceProcess
   beforeAll(async () => {
@@ -63,7 +63,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port', () => {
     expect((await outboxes()).length).toBeLessThanOrEqual(2)
   })
 
-  test('the outbox of a killed process is adopted by the other, and its views are counted exactly once', async () => {
+  test('the outbox of a killed process is adopted by the other process, and its views are counted exactly once', async () => {
     await system.nats.signal('SIGKILL')
     const served = await playOnEach('adopted', BACKLOG)
     const files = await outboxes()

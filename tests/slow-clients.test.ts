@@ -29,7 +29,7 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
       const statuses = await statusesOf(senders)
       expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(SENDERS - 4)
     })
-    // All bodies together are 240 MiB. Beside those that are held, some are garbage until the next collection.
+    // All bodies together are 240 MiB. Besides the bodies in memory, rejected bodies await garbage collection.
     await eventually(async () => expect((await memory()) - before).toBeLessThan(160 * MIB))
     const lookup = await fetch(`${reporting.url}/events/lookup`, jsonRequest({ assets: ['a'] }))
     expect(lookup.status).toBe(200)
@@ -66,10 +66,10 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
     await using reporting = await startService('reporting')
     using sender = await sendBody(reporting, '/events/lookup', 100, 10)
     const drip = setInterval(() => sender.socket.write(' '), 500)
-    const started = runningTime()
+    const startedAt = runningTime()
     const { status, headers, body } = await sender.response(25_000)
     clearInterval(drip)
-    expect(runningTime() - started).toBeLessThan(20_000)
+    expect(runningTime() - startedAt).toBeLessThan(20_000)
     expect({ status, body: JSON.parse(body) }).toEqual({
       status: 408,
       body: { status: 'Request timeout', requestId: 'slow' },
@@ -89,7 +89,7 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
     await eventually(() => expect(sender.received()).toContain('HTTP/1.1 200'))
   })
 
-  test('a body of more than twice the limit gets a 413 at once', async () => {
+  test('a body of more than twice the limit gets a 413 immediately', async () => {
     await using metadata = await startService('metadata')
     using sender = await sendBody(metadata, '/content/asset/456', 2 * SMALL_BODY + 1, 10)
     expect((await sender.response(5_000)).status).toBe(413)

@@ -15,7 +15,7 @@ import { play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** Debian installs nginx in a directory that only root has on the PATH. */
+/** Debian installs nginx in a directory that is only on root's PATH. */
 const pathWithNginx = [pathWithNats, '/usr/sbin'].join(delimiter)
 const clip = { id: 'clip', title: 'A clip', url: 'clips/orbits/index.m3u8' }
 
@@ -30,7 +30,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
   })
 
   test.skipIf(!natsVersion || !hasNjs || process.getuid?.() !== 0)(
-    'with nginx, for a user without an entry in the passwd file',
+    'with nginx, even for a user without an entry in the passwd file',
     async () => {
       const uid = 54_321
       await using directory = await createTempDirectory('npm-start')
@@ -47,7 +47,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
 
   test.skipIf(!natsVersion || !hasNjs)('with nginx, even if another npm start uses the same DATA_DIR', async () => {
     await using directory = await createTempDirectory('npm-start')
-    // Only with the same NATS server may both use one directory.
+    // Both may use one directory only because they use the same NATS server.
     await using nats = await startNatsServer()
     const env = { PATH: pathWithNginx, DATA_DIR: directory.path, NATS_URL: nats.url }
     await using started = await npmStart(env)
@@ -86,7 +86,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
     await expectClip(started)
   })
 
-  test('with the keys that are set', async () => {
+  test('with the keys in CDN_KEYS', async () => {
     await using started = await npmStart({ PATH: '', CDN_KEYS: 'mine:a-secret-of-the-user-1' })
     expect(new URL(await clipUrl(started)).pathname).toMatch(/^\/mine\//)
     await expectClip(started)
@@ -100,7 +100,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
     expect(started.child.lines.join('\n')).not.toMatch(/^ {2}cdn /m)
   })
 
-  test('and does not start if the port of the edge is in use', async () => {
+  test('but does not start if the port of the CDN edge is in use', async () => {
     const edgePort = await freePortRange()
     await using server = createServer().listen(edgePort + 5, '127.0.0.1')
     await once(server, 'listening')
@@ -135,7 +135,7 @@ async function clipUrl(started: Started): Promise<string> {
   return (body as { url: string }).url
 }
 
-/** Kills the edge. Verifies that plays are counted meanwhile, and that its URLs are still valid after the restart. */
+/** Kills the CDN edge. Verifies that plays are counted while it is down, and that its URLs survive the restart. */
 async function expectRestarted(started: Started, pid: number): Promise<void> {
   const url = await clipUrl(started)
   process.kill(pid, 'SIGKILL')
@@ -149,7 +149,7 @@ function which(program: string, path: string): string {
   return spawnSync('which', [program], { encoding: 'utf8', env: { ...process.env, PATH: path } }).stdout.trim()
 }
 
-/** The process of a command among the children of `npm start`. */
+/** The id of the child process of `npm start` that runs a command. */
 function pidOf(command: string, parent: number): number {
   const { stdout } = spawnSync('ps', ['-o', 'pid=,args=', '--ppid', String(parent)], { encoding: 'utf8' })
   const line = stdout.split('\n').find((line) => line.includes(command) && !line.includes('/bin/sh'))

@@ -21,7 +21,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
-/** The offsets of the ports of NATS and of the CDN edge from the port of play. */
+/** How far the ports of NATS and of the CDN edge are from the port of play. */
 const NATS_OFFSET = 4222 - 8080
 const CDN_OFFSET = 5
 
@@ -50,7 +50,7 @@ describe('npm start', () => {
   }
 
   test.skipIf(!natsVersion)(
-    'starts a process per service, restarts one that dies, and exits with status 0',
+    'starts a process per service, restarts a service that dies, and exits with status 0 on SIGINT',
     async () => {
       await using child = start()
       await says(child, /^npm start: starting one process per service, with nats-server/)
@@ -104,7 +104,7 @@ describe('npm start', () => {
   test.for([
     { mode: 'with nats-server', path: pathWithNats, isSkipped: !natsVersion },
     { mode: 'in one process', path: '', isSkipped: false },
-  ])('leaves no process behind when it is killed, $mode', async ({ path, isSkipped }, { skip }) => {
+  ])('$mode, leaves no process behind when it is killed', async ({ path, isSkipped }, { skip }) => {
     skip(isSkipped)
     await using child = start({ PATH: path })
     await says(child, /^Try: curl/)
@@ -123,7 +123,7 @@ describe('npm start', () => {
   })
 
   test.skipIf(!natsVersion)(
-    'with --plays 2 shares the port between two processes, and every play with a 200 is counted once if one of them is killed while NATS is down',
+    'with --plays 2, shares the port between two processes, and counts every play with a 200 once even if one of them is killed while NATS is down',
     async () => {
       await using nats = await startNatsServer()
       await using child = start({ NATS_URL: nats.url }, ['--plays', '2'])
@@ -132,7 +132,7 @@ describe('npm start', () => {
       const processes = await metricsOfEach(urlOf('play'), 2)
       expect([...processes.keys()].toSorted()).toEqual(pids.toSorted())
 
-      // The kernel assigns each connection to a process: with this many, each process has some.
+      // The kernel distributes the connections between the processes. With this many players, each process gets some.
       const players = startPlayers(urlOf('play'), { count: 32, seed: 1 })
       await nats.signal('SIGKILL')
       await eventually(async () => {
@@ -152,7 +152,7 @@ describe('npm start', () => {
     },
   )
 
-  test.skipIf(!natsVersion)('with --plays 2 and OPS_PORT gives each process an operations port', async () => {
+  test.skipIf(!natsVersion)('with --plays 2 and OPS_PORT, gives each process an operations port', async () => {
     await using nats = await startNatsServer()
     const opsPort = await freePorts(2)
     await using child = start({ NATS_URL: nats.url, OPS_PORT: String(opsPort) }, ['--plays', '2'])
@@ -242,7 +242,7 @@ describe('npm start', () => {
     { mode: 'with nats-server', env: { PATH: pathWithNats }, isSkipped: !natsVersion },
     { mode: 'in one process', env: { PATH: '' }, isSkipped: false },
   ])(
-    'refuses the DATA_DIR of another npm start, $mode, and loses no view of it',
+    '$mode, refuses a DATA_DIR that another npm start uses, and does not disturb that instance',
     async ({ env, isSkipped }, { skip }) => {
       skip(isSkipped)
       await using first = start(env)

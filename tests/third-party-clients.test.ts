@@ -14,7 +14,7 @@ import { type System, startSystem } from './harness/system.ts'
 describe.skipIf(!natsVersion)('a third-party client', () => {
   let system: System
   beforeAll(async () => {
-    // A view that goes to the outbox would be in the log too late.
+    // A view that goes to the outbox would reach the log too late.
     system = await startSystem({ APPEND_TIMEOUT: '5s' })
     await warmUp(system.play.url)
   })
@@ -64,10 +64,10 @@ describe.skipIf(!natsVersion)('a third-party client', () => {
     expect(kept.header.get('Rejected-Reason')).toContain('video.viewed')
   })
 
-  test('reads the events of play: CloudEvents with the documented attributes', async () => {
+  test('reads the events of play, which are CloudEvents with the documented attributes', async () => {
     const { PlayEvent, ViewEvent } = parse(await readFile('docs/asyncapi.yaml', 'utf8')).components.schemas
     const isValid = addFormats.default(new Ajv({ strict: true })).compile({ allOf: [ViewEvent, PlayEvent] })
-    const known = Object.keys({ ...ViewEvent.properties, ...PlayEvent.properties })
+    const documented = Object.keys({ ...ViewEvent.properties, ...PlayEvent.properties })
     const users = Array.from({ length: 40 }, (_, index) => `read-${index}`)
     await Promise.all(users.map((user) => play(system.play.url, '456', user)))
 
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion)('a third-party client', () => {
     expect(events.length).toBeGreaterThanOrEqual(users.length)
     expect(events.every((event) => event.validate())).toBe(true)
     for (const event of ofPlay.flatMap((message) => message.json<object[]>())) {
-      expect(known).toEqual(expect.arrayContaining(Object.keys(event)))
+      expect(documented).toEqual(expect.arrayContaining(Object.keys(event)))
       expect(isValid(event), JSON.stringify(isValid.errors)).toBe(true)
       expect(event).toMatchObject({ subject: '456', data: { assetId: '456' } })
     }

@@ -26,7 +26,7 @@ async function runTour(...given: Parameters<typeof startTour>) {
   return { status: await child.ended, output: child.lines.join('\n') }
 }
 
-describe.skipIf(!natsVersion)('in a system of npm start', () => {
+describe.skipIf(!natsVersion)('in a system that npm start runs,', () => {
   const stack = new AsyncDisposableStack()
   let system: Started
   let listener: FaultyListener
@@ -45,7 +45,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
   })
   afterAll(() => stack.disposeAsync())
 
-  /** Tries to take the lease of a step, for 0 s, so that it expires at once. */
+  /** Tries to take the lease of a step. The lease is for 0 s, so it expires immediately. */
   async function takeLease(): Promise<unknown> {
     const headers = { authorization: `Bearer ${tokenOf(system)}` }
     const url = `${system.play.url}/controls/tour?holder=test&step=none&seconds=0`
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
   })
 
   test.skipIf(!hasChromium)(
-    'the page of the tour runs a step, explains why a prediction is wrong, and keeps the sum',
+    'the page of the tour runs a step, explains why a prediction is wrong, and shows the sum',
     async () => {
       await using browser = await startBrowser()
       await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`)
@@ -97,7 +97,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
   )
 
   test.skipIf(!hasChromium)(
-    'a step is offered once the edge is reachable again; Next step moves the focus to the next one',
+    'a step is offered as soon as the edge is reachable again; the button "Next step" moves the focus to the next step',
     async () => {
       await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`, {
         viewport: { width: 390, height: 480 },
@@ -189,7 +189,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
     await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
   })
 
-  test.skipIf(!hasChromium)('simulate says that it starts, even if a poll shows that first', async () => {
+  test.skipIf(!hasChromium)('the start of a simulation is announced, even if a poll shows it first', async () => {
     await using opened = await visitConsole(browser, `${system.play.url}/#controls=${tokenOf(system)}`)
     const { page } = opened
     await page.route('**/controls/simulate?*', async (route) => {
@@ -231,7 +231,7 @@ test('in embedded mode, the tour skips the steps that need processes, and says w
   await opened.page.getByText('This step is skipped here. In embedded mode, all services share one process').waitFor()
 })
 
-test('if the system listens on another address, the tour and the flood of prefetches use that one', async () => {
+test('if the system listens on another address, the tour and the flood of prefetches use that address', async () => {
   await using directory = await createTempDirectory('tour-host')
   const HOST = '127.0.0.2'
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, HOST })
@@ -240,7 +240,7 @@ test('if the system listens on another address, the tour and the flood of prefet
   expect(status).toBe(0)
 })
 
-test('if plays need the token of a user, the tour skips the steps', async () => {
+test('if plays need the token of a user, the tour skips its steps', async () => {
   await using directory = await createTempDirectory('tour-identity')
   await using provider = await startIdentityProvider()
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })

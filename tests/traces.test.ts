@@ -22,7 +22,7 @@ const logLoadedModules = `--import data:text/javascript,${encodeURIComponent(`
   } })
 `)}`
 
-describe.skipIf(!natsVersion)('with a collector', () => {
+describe.skipIf(!natsVersion)('with a collector,', () => {
   let receiver: OtlpReceiver
   let system: System
   beforeAll(async () => {
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('with a collector', () => {
   }
 
   /** The tests are concurrent, because spans arrive up to a second after a play. */
-  describe.concurrent('it receives spans', () => {
+  describe.concurrent('the collector receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 
     /** Waits until earlier views are counted, because concurrent plays would share lookups and batches. */
@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion)('with a collector', () => {
       })
     })
 
-    test('but none of probes, scrapes or position polls', async () => {
+    test('but not of probes, scrapes or position polls', async () => {
       for (const path of ['/healthz', '/readyz', '/metrics']) {
         await mapServices((name) => fetch(system[name].url + path))
       }
@@ -237,7 +237,7 @@ describe.concurrent('shutdown', () => {
   })
 })
 
-describe.skipIf(!natsVersion)('without a collector', () => {
+describe.skipIf(!natsVersion)('without a collector,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ LOG_LEVEL: 'debug', NODE_OPTIONS: logLoadedModules, CATALOGUE_TTL: '1ms' })
@@ -245,7 +245,7 @@ describe.skipIf(!natsVersion)('without a collector', () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('the trace context of a play is propagated unchanged, and the logs of all services involved have its id', async () => {
+  test('the trace context of a play is propagated unchanged, and the logs of all services involved contain its trace id', async () => {
     const traceId = 'a'.repeat(32)
     await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-00` })
     await eventually(() => {
@@ -255,7 +255,7 @@ describe.skipIf(!natsVersion)('without a collector', () => {
     })
   })
 
-  test('the event has the trace context, as specified by the distributed tracing extension of CloudEvents', async () => {
+  test('the event carries the trace context, as specified by the distributed tracing extension of CloudEvents', async () => {
     const context = { traceparent: `00-${'c'.repeat(32)}-${'b'.repeat(16)}-00`, tracestate: 'vendor=opaque' }
     const stored = system.nats.use(async (connection) => {
       const views = connection.subscribe('events.view.*', { max: 1 })
@@ -291,7 +291,7 @@ describe.skipIf(!natsVersion)('without a collector', () => {
     await eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(1))
   })
 
-  test('the event of another producer is counted, even if its trace context is invalid', async () => {
+  test('an event from another producer is counted, even if its trace context is invalid', async () => {
     const event = {
       specversion: '1.0',
       source: '/other',
@@ -326,10 +326,10 @@ function describeKept({ service, name, kind }: TraceSpan): string {
 }
 
 async function expectStopWithin(service: ServiceProcess, limitMs: number): Promise<void> {
-  const started = runningTime()
+  const startedAt = runningTime()
   await service.signal('SIGTERM')
   expect(await service.ended()).toBe(0)
-  expect(runningTime() - started).toBeLessThan(limitMs)
+  expect(runningTime() - startedAt).toBeLessThan(limitMs)
 }
 
 const kinds = ['', 'internal', 'server', 'client', 'producer', 'consumer']

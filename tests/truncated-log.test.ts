@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
       await jsm.streams.purge(STREAM, seq === undefined ? undefined : { seq })
     })
 
-  /** While queue-listener is stopped, appends messages, purges the first `count`, and keeps the other `keep`. */
+  /** While queue-listener is stopped, appends messages, purges the first `count` of them, and keeps the last `keep`. */
   async function loseMessages(count: number, keep: number): Promise<void> {
     const { listener, nats } = system
     await listener.signal('SIGTERM')

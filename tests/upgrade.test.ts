@@ -65,7 +65,7 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
     await using system = await startMixedSystem(() => '0.1.0')
     const { edge, reporting, nats } = system
     await warmUp(edge)
-    // A single player sends no idempotency keys, which 0.1.0 would ignore.
+    // With `count: 1`, startPlayers sends no idempotency keys, which 0.1.0 would ignore.
     const players = [1, 2, 3, 4].map((seed) => startPlayers(edge, { count: 1, seed, prefix: `${seed}-` }))
     const countedSoFar = () => eventually(() => views(reporting, 'asset', '456'))
     async function expectMoreCounted(): Promise<void> {
@@ -89,12 +89,12 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
       expect(sum(assets).served).toBeGreaterThan(20)
       await eventually(() => expectCounted(reporting, 'user', users))
     }
-    // Until reporting recounts the log, views that 0.1.0 forwarded have the position of their batch.
+    // Views that 0.1.0 forwarded have the position of their batch until a restart makes reporting recount the log.
     await system.upgrade('reporting')
     await eventually(async () => expect(await runAudit(system.env)).toMatchObject({ status: 0 }))
   })
 
-  test('in the reverse order, counts plays once, and counts a view in a batch with a watch report after its dead letter is replayed', async () => {
+  test('in the reverse order, counts plays once, and a view that shares a batch with a watch report after its dead letter is replayed', async () => {
     await using system = await startMixedSystem((name) => (name === 'play' ? 'current' : '0.1.0'))
     const { edge, reporting, listener, nats, env } = system
     const expectViews = (user: string, expected: number) =>

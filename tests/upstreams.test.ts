@@ -25,7 +25,7 @@ const faults: [name: string, handle: (socket: Socket) => void][] = [
   ],
 ]
 
-describe.skipIf(!natsVersion)('with failing upstreams', () => {
+describe.skipIf(!natsVersion)('with failing upstreams,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '50ms' })
@@ -56,9 +56,9 @@ describe.skipIf(!natsVersion)('with failing upstreams', () => {
       async (fault) => {
         const { edge, user } = edgeWith(fault)
         for (let count = 0; count < 3; count += 1) {
-          const started = runningTime()
+          const startedAt = runningTime()
           expect((await play(edge.url, '456', user)).status).toBe(503)
-          expect(runningTime() - started).toBeLessThan(1_000)
+          expect(runningTime() - startedAt).toBeLessThan(1_000)
         }
         await play(system.play.url, '456', `${user}-after`)
         await eventually(async () => expect(await views(system.reporting.url, 'user', `${user}-after`)).toBe(1))
@@ -122,7 +122,7 @@ describe.skipIf(!natsVersion)('with failing upstreams', () => {
           expect(body).toMatchObject({ title: 'Terminator', url: 'path/to/asset456.mp4', degraded: [name] })
           expect(ms).toBeLessThan(1_000)
         })
-        // A 404 from either service is enough.
+        // A 404 from either metadata or cdnurl is enough.
         expect((await play(system.play.url, 'unknown', 'reader')).status).toBe(404)
         const response = await fetch(`${system.play.url}/play/asset/${uncached}/user/reader`, { method: 'POST' })
         expect(response.status).toBe(503)
@@ -153,7 +153,7 @@ describe.skipIf(!natsVersion)('with failing upstreams', () => {
     })
   })
 
-  test('an instance of reporting whose explanations time out keeps its share of the count lookups', async () => {
+  test('a reporting instance whose explanations time out still receives count lookups', async () => {
     let [unanswered, lookups] = [0, 0]
     await using proxy = await startSocketServer((socket) => {
       const upstream = connect(Number(new URL(system.reporting.url).port), '127.0.0.1')
@@ -197,10 +197,10 @@ describe.skipIf(!natsVersion)('with failing upstreams', () => {
 
 /** Plays an asset, and expects success. */
 async function timed(edge: ServiceProcess, assetId: string, userId: string) {
-  const started = runningTime()
+  const startedAt = runningTime()
   const { status, body } = await play(edge.url, assetId, userId)
   expect(status).toBe(200)
-  return { ms: runningTime() - started, body }
+  return { ms: runningTime() - startedAt, body }
 }
 
 async function circuit({ url }: ServiceProcess, upstream: string): Promise<string | undefined> {

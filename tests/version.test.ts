@@ -33,7 +33,7 @@ describe('with --version', { concurrent: true }, () => {
     expect({ status: await child.ended, lines: child.lines }).toEqual({ status: 0, lines: [version] })
   })
 
-  test('every other command and service parses its flags in the same place', async () => {
+  test('every other command and service parses its flags with runCommand or runService', async () => {
     const services = ['embedded', 'cdn', ...serviceNames].map((name) => `${name}/main.ts`)
     expect(programs.length).toBeGreaterThan(9)
     for (const path of [...programs, ...services]) {
@@ -52,10 +52,10 @@ describe('CHANGELOG.md', () => {
     expect(releases[0]).toBe(version)
   })
 
-  test('has known kinds of changes only', () => {
+  test('has only the types of changes that Keep a Changelog defines', () => {
     const kinds = [...changelog.matchAll(/^### (.*)$/gm)].map(([, kind]) => kind)
-    const known = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
-    expect(kinds.filter((kind) => !known.includes(kind ?? ''))).toEqual([])
+    const types = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
+    expect(kinds.filter((kind) => !types.includes(kind ?? ''))).toEqual([])
   })
 
   test('has a release for each row of the table in docs/upgrading.md', async () => {

@@ -14,7 +14,7 @@ const pending = { verdict: null, reason: null, rule: null, because: null, assetI
 describe.skipIf(!natsVersion)('the state of a view', () => {
   let system: System
   let otherEdge: ServiceProcess
-  /** Another edge with the DATA_DIR of the first one. */
+  /** An edge that shares the DATA_DIR of the first edge. */
   let neighbor: ServiceProcess
   let userId = ''
   const stack = new AsyncDisposableStack()
@@ -101,7 +101,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
     await expectState(viewId, { state: 'counted', position })
   })
 
-  test('is "log" while reporting is down, and a 503 for an id that no service knows', async () => {
+  test('is "log" while reporting is down, and a lookup of an unknown id gets a 503', async () => {
     await system.reporting.signal('SIGKILL')
     const viewId = await play()
     await expectState(viewId, { ...pending, state: 'log', userId })
@@ -163,7 +163,7 @@ describe('the state of a view in embedded mode', () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('is "counted", "rejected" or not found', async () => {
+  test('is "counted", "rejected" or "not found"', async () => {
     const { viewId } = await playAs(system.play.url, '8', {})
     await eventually(async () => {
       expect(await explain(system.play.url, viewId)).toMatchObject({ status: 200, body: { state: 'counted' } })

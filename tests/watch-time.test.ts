@@ -34,7 +34,7 @@ async function play({ url }: Url, userId: string, assetId = '456'): Promise<stri
 const expectVerdict = ({ url }: Url, viewId: string, expected: object) =>
   eventually(async () => expect((await explain(url, viewId)).body).toMatchObject({ state: 'counted', ...expected }))
 
-describe.skipIf(!natsVersion)('under the rules v2', () => {
+describe.skipIf(!natsVersion)('under the v2 rules,', () => {
   const stack = new AsyncDisposableStack()
   let system: System
   let otherEdge: ServiceProcess
@@ -52,7 +52,7 @@ describe.skipIf(!natsVersion)('under the rules v2', () => {
   const audit = () => getJson(`${system.reporting.url}/events/audit`)
   const seconds = (value: number) => ({ assetId: '456', userId, seconds: value })
 
-  test('a view is pending, and qualifies only once, even if 31 s are reported several times', async () => {
+  test('a view is pending at first, and qualifies only once, even if 31 s are reported repeatedly', async () => {
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, {
       verdict: 'pending',
@@ -73,21 +73,21 @@ describe.skipIf(!natsVersion)('under the rules v2', () => {
     expect(await getJson(`${system.reporting.url}/events/user/${userId}`)).toMatchObject({ views: 1, qualified: 1 })
   })
 
-  test('the greatest report counts, in any order and through any edge', async () => {
+  test('the longest reported time counts, in any order and through any edge', async () => {
     const viewId = await play(system.play, userId)
     expect(await report(otherEdge, viewId, seconds(29.5))).toBe(202)
     expect(await report(system.play, viewId, seconds(12))).toBe(202)
     await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: 29.5 })
   })
 
-  test('watching half of the duration in the metadata suffices', async () => {
+  test('a view of a short asset qualifies after half of its duration is watched', async () => {
     await postAsset(system, { id: 'short', title: 'Short', url: 'short.mp4', duration: 20 })
     const viewId = await play(system.play, userId, 'short')
     expect(await report(system.play, viewId, { assetId: 'short', userId, seconds: 10 })).toBe(202)
     await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 10, secondsRequired: 10 })
   })
 
-  test('a report of another asset, user or view has no effect, and does not become a dead letter', async () => {
+  test('a report for another asset, user or view has no effect, and does not become a dead letter', async () => {
     const ignored = () => metric(system.reporting.url, /^ignored_watch_reports_total/)
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, { verdict: 'pending' })
@@ -100,7 +100,7 @@ describe.skipIf(!natsVersion)('under the rules v2', () => {
     expect(await getJson(`${system.listener.url}/dead-letters`)).toMatchObject({ deadLetters: [] })
   })
 
-  test('a report whose view is still in the outbox of another edge counts once the view is in the log', async () => {
+  test('a report whose view is still in the outbox of another edge takes effect as soon as the view is in the log', async () => {
     await system.nats.signal('SIGKILL')
     const viewId = await play(otherEdge, userId)
     await otherEdge.signal('SIGKILL')
@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion)('under the rules v2', () => {
     await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('a report during an outage of NATS stays in the outbox, even after kill -9 of the edge', async () => {
+  test('a report during a NATS outage stays in the outbox, even after kill -9 of the edge', async () => {
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, { verdict: 'pending' })
     await system.nats.signal('SIGKILL')
@@ -154,7 +154,7 @@ describe.skipIf(!natsVersion)('under the rules v2', () => {
   })
 })
 
-test('under the rules v1, reports have no effect', async () => {
+test('under the v1 rules, watch-time reports have no effect', async () => {
   await using system = await startEmbedded()
   await warmUp(system.play.url)
   const viewId = await play(system.play, 'u')
@@ -165,7 +165,7 @@ test('under the rules v1, reports have no effect', async () => {
   expect((await explain(system.play.url, viewId)).body).not.toHaveProperty('secondsWatched')
 })
 
-test('with an identity provider, a report needs a token of its user', async () => {
+test('with an identity provider, a report needs a token for its user', async () => {
   await using provider = await startIdentityProvider()
   await using system = await startEmbedded({ ...provider.settings, VIEW_RULES: 'v2' })
   await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).status).toBe(200))
@@ -176,7 +176,7 @@ test('with an identity provider, a report needs a token of its user', async () =
   expect(await report(system.play, 'view', body, await bearer('alice'))).toBe(202)
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', () => {
+describe.skipIf(!natsVersion || !hasPostgres)('with watch time in Postgres,', () => {
   test('two instances and the audit agree on views and reports, even if one instance is killed meanwhile', async () => {
     await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
     await warmUp(system.play.url)

@@ -17,7 +17,7 @@ const WRITES: [name: keyof Services & string, path: string][] = [
   ['reporting', '/events/asset/456/user/victim'],
 ]
 
-describe.skipIf(!hasChromium)('in the browser of a user', () => {
+describe.skipIf(!hasChromium)('in the browser of a user,', () => {
   let system: Services
   let site: HttpServer
   let browser: Browser
@@ -52,7 +52,7 @@ describe.skipIf(!hasChromium)('in the browser of a user', () => {
     expect(await viewsOf('victim')).toBe(0)
   })
 
-  test('a page plays if its origin is in CORS_ORIGINS', async () => {
+  test('a page can play if its origin is in CORS_ORIGINS', async () => {
     await page.goto(`http://${TRUSTED}:${site.port}/`)
     await post(`${system.play.url}/play/asset/456/user/guest`)
     await eventually(async () => expect(await viewsOf('guest')).toBe(1))
@@ -60,7 +60,7 @@ describe.skipIf(!hasChromium)('in the browser of a user', () => {
 
   test.each(serviceNames)('the page of another web site cannot read or write %s by DNS rebinding', async (name) => {
     const { port } = new URL(system[name].url)
-    // Only the probes respond under any name.
+    // Only the probes respond under any host name.
     await page.goto(`http://${SITE}:${port}/healthz`)
     for (const path of ['/', '/metrics', '/openapi.json', '/status', '/play/asset/456/user/victim']) {
       expect(await post(path)).toBe(421)

@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('npm run why', () => {
     )
   })
 
-  test('prints an id from the log as part of one line', async () => {
+  test('prints an id with control characters and line breaks on a single line', async () => {
     const event = { specversion: '1.0', source: '/tv', type: 'video.viewed', data: { assetId: '456', userId: 'tv' } }
     const hostile = 'first\u001b[2K\nQualified: it passes all view rules'
     await publishRaw(system.nats, [
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('npm run why', () => {
     expect(text).not.toMatch(/^Qualified/m)
   })
 
-  test('says that another program responds in place of reporting', async () => {
+  test('reports that another program responds in place of reporting', async () => {
     await using other = await startHttpServer((_, response) => response.end('<html>It works!</html>'))
     expect(await whyAt(other.url, 'user/8')).toEqual({
       status: 1,

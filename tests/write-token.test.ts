@@ -10,14 +10,14 @@ import { type System, startSystem } from './harness/system.ts'
 
 const WRITE_TOKEN = 'secret-write-token'
 
-describe.skipIf(!natsVersion)('with a WRITE_TOKEN', () => {
+describe.skipIf(!natsVersion)('with a WRITE_TOKEN,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ WRITE_TOKEN })
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('plays are counted: queue-listener sends the token', async () => {
+  test('plays are counted, because queue-listener sends the token', async () => {
     await eventually(async () => expect((await play(system.play.url, '456', 'guarded')).status).toBe(200))
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'guarded')).toBeGreaterThan(0))
   })
@@ -43,8 +43,8 @@ describe.skipIf(!natsVersion)('with a WRITE_TOKEN', () => {
   })
 })
 
-describe.skipIf(!natsVersion)('the token that queue-listener sends', () => {
-  test('is sent with writes only', async () => {
+describe.skipIf(!natsVersion)('the write token of queue-listener', () => {
+  test('is sent only with writes', async () => {
     await using system = await startSystem({ WRITE_TOKEN })
     const received: string[] = []
     await using recorder = await startHttpServer(async (incoming, outgoing) => {
