@@ -57,7 +57,6 @@ await runCommand({ name: 'node scripts/bench/checkpoint.ts', usage, options }, a
 /** Stands in for queue-listener. Each user in turn adds a view to its log. */
 function createLog({ url }: ServiceProcess, users: number) {
   let end = 0
-  const at = new Date().toISOString()
   const userId = (n: number) => `user-${n % users}@example.com`
   const post = async (path: string, body: object) => {
     const response = await fetch(url + path, jsonRequest(body))
@@ -67,6 +66,7 @@ function createLog({ url }: ServiceProcess, users: number) {
   return {
     end: () => end,
     async append(count: number) {
+      const at = new Date().toISOString()
       const views = Array.from({ length: count }, (_, n) => {
         return { id: `${end + n}`, assetId: `asset-${(end + n) % 5_000}`, userId: userId(end + n), at }
       })
