@@ -2,7 +2,7 @@
 const TOLERANCE_MS = 5_000
 
 /** An earlier process of an instance: when it started according to its own clock, and when the edge last saw it. */
-export type Known = { startedAt: string; seenAt: number }
+export type KnownStart = { startedAt: string; seenAt: number }
 
 /**
  * The time of a restart: the start time that the process reports, clamped to the interval between the observations
@@ -10,7 +10,7 @@ export type Known = { startedAt: string; seenAt: number }
  * still saw an earlier process, the two share one URL, and there was no restart.
  * @returns undefined if the process did not replace an earlier process
  */
-export function toRestart(startedAt: string, predecessor: Known | undefined, now: number): number | undefined {
+export function toRestart(startedAt: string, predecessor: KnownStart | undefined, now: number): number | undefined {
   const start = Date.parse(startedAt)
   if (!predecessor || start <= Date.parse(predecessor.startedAt) || start < predecessor.seenAt - TOLERANCE_MS)
     return undefined

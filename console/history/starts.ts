@@ -1,6 +1,6 @@
 import { services } from '../../services.ts'
 import type { Observation } from './observe.ts'
-import { type Known, toRestart } from './restarts.ts'
+import { type KnownStart, toRestart } from './restarts.ts'
 import type { HistoryStore } from './store.ts'
 
 /** By this time after the start, every process that is still running has taken a sample. */
@@ -12,7 +12,7 @@ const SAVE_MS = 10_000
  * @param startedAt when this process started (RFC 3339)
  */
 export function createStarts(store: HistoryStore, startedAt: string) {
-  const cachedInstances = new Map<string, Known & { savedAt: number }>()
+  const cachedInstances = new Map<string, KnownStart & { savedAt: number }>()
   const ownSubject = { service: services.play.name, instance: '' }
   const ownStart = Date.parse(startedAt)
   let isOwnRecorded = false

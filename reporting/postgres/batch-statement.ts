@@ -5,7 +5,7 @@ import { toStepAdditions } from '../step-additions.ts'
 import { hasQualified, toTimedViews } from '../watch/watch-changes.ts'
 import { toCountStatement } from './count-statement.ts'
 import { toKeyedWrites } from './keyed-views.ts'
-import { type Known, toProducerKey } from './known.ts'
+import { type KnownState, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
 import { IS_CURRENT } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
@@ -16,7 +16,7 @@ import { toWatchWrites } from './watch-writes.ts'
 /** The statement that applies a batch, if the position and the last batch in the database still match `known`. */
 export function toBatchStatement(
   batch: CountBatch,
-  known: Known,
+  known: KnownState,
   outcome: Outcome,
   { id, maxProducers, watchRule }: { id: string; maxProducers: number; watchRule: WatchRule | undefined },
 ): string {
@@ -77,7 +77,7 @@ export function toReportAssignments({ incarnation, end, oldest }: LogReport): st
 }
 
 /** Assignments that store the lost views. */
-export function toLostAssignments({ lost }: Pick<Known, 'lost'>): string[] {
+export function toLostAssignments({ lost }: Pick<KnownState, 'lost'>): string[] {
   const gaps = lost.gaps.map(({ producer, from, to }) => `{"producer":${toAscii(producer)},"from":${from},"to":${to}}`)
   return [`lost_views = ${lost.views}`, `gaps = ${toLiteral(`[${gaps.join(',')}]`)}`]
 }

@@ -9,7 +9,7 @@ import { COUNT_COLUMNS } from './count-statement.ts'
 import { ASYNCHRONOUS, type Rows, StatementError } from './database.ts'
 import { createJudges, type State } from './judges.ts'
 import { MAX_KEYS } from './keyed-views.ts'
-import { type Known, knows, toKnown, toKnownQuery } from './known.ts'
+import { type KnownState, knows, toKnownQuery, toKnownState } from './known.ts'
 import { OtherRulesError } from './other-rules.ts'
 import { type Outcome, toOutcome } from './outcome.ts'
 import { STATE_COLUMNS } from './state.ts'
@@ -56,9 +56,9 @@ export function createBatches({
   const hasWatch = watchRule !== undefined
   let cached: State | undefined
 
-  async function load(batch: CountBatch): Promise<Known> {
+  async function load(batch: CountBatch): Promise<KnownState> {
     const [[value] = []] = await run(toKnownQuery(batch, hasWatch), TIMEOUT_MS)
-    const known = toKnown(batch, value)
+    const known = toKnownState(batch, value)
     const { rules: found } = known.origin
     // Instances with different rules may have started at the same time, so the check at the start is not enough.
     if (found !== undefined && found !== rules) throw new OtherRulesError(found, rules)
@@ -119,7 +119,7 @@ export function createBatches({
   }
 }
 
-function toCached(known: Known, { next }: Outcome, forgotten: number): Outcome['next'] {
+function toCached(known: KnownState, { next }: Outcome, forgotten: number): Outcome['next'] {
   const serials = new Map([...known.serials, ...next.serials])
   const isFresh = forgotten > 0 || serials.size > MAX_CACHED_PRODUCERS
   return {

@@ -3,7 +3,7 @@ import { createJudge, type Judge } from '../rules/judge.ts'
 import { isWatchRule, type Rule } from '../rules/view-rule.ts'
 import type { Rows } from './database.ts'
 import { toEventId } from './event-key.ts'
-import type { Known } from './known.ts'
+import type { KnownState } from './known.ts'
 
 /** The timeout for each page. */
 const TIMEOUT_MS = 4_000
@@ -17,7 +17,7 @@ type Deps = { run: Run; rules: readonly Rule[] }
  * The stored state after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging
  * another batch advances it.
  */
-export type State = { known: Known; judge: Judge }
+export type State = { known: KnownState; judge: Judge }
 
 const number = z.coerce.number()
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), number, number, number, number, number])
@@ -39,7 +39,7 @@ export function createJudges({ run, rules }: Deps) {
      * Returns a judge for the next batch after `known`.
      * @param last an earlier state, whose judge may be brought up to date
      */
-    async at(known: Known, last: State | undefined): Promise<Judge> {
+    async at(known: KnownState, last: State | undefined): Promise<Judge> {
       if (last && isBefore(last.known, known)) {
         const { origin, position, clock } = last.known
         if (last.known.batch === known.batch) return last.judge
@@ -55,7 +55,7 @@ export function createJudges({ run, rules }: Deps) {
 /**
  * The state of a judge depends only on the log up to its position, so it can continue from there to any later position.
  */
-function isBefore(earlier: Known, { position, origin }: Known): boolean {
+function isBefore(earlier: KnownState, { position, origin }: KnownState): boolean {
   const isSameLog = earlier.position?.incarnation === position?.incarnation && earlier.origin.number === origin.number
   return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)
 }

@@ -10,10 +10,10 @@ export const MAX_KEYS = 1_000_000
 /** A view with an idempotency key, and its number among such views, in log order. */
 export type KeyedView = RuleEvent & { number: number }
 
-type Known = { keys: ReadonlyMap<string, KeyedView>; keyed: number }
+type KnownKeyedViews = { keys: ReadonlyMap<string, KeyedView>; keyed: number }
 
 /** The last `maxKeys` keyed views, limited to those that were looked up. */
-export function createKeyedViews({ keys, keyed }: Known, maxKeys: number) {
+export function createKeyedViews({ keys, keyed }: KnownKeyedViews, maxKeys: number) {
   let last = keyed
   const addedViews = new Map<string, KeyedView>()
   const knownKeys: KnownKeys = {

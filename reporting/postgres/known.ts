@@ -11,7 +11,7 @@ import { parsePosition } from './state.ts'
 import { unnumberedOf } from './unnumbered.ts'
 
 /** The part of the stored state that a batch needs. It depends only on the last applied batch. */
-export type Known = {
+export type KnownState = {
   /** The id of the batch that set the position. */
   batch: string | undefined
   position: LogPosition | undefined
@@ -82,7 +82,7 @@ export function toKnownQuery(batch: CountBatch, hasWatch: boolean): string {
     ${hasWatch ? `, ${toWatchQuery(batch)}` : ''}) from reporting.state as state`
 }
 
-export function toKnown(batch: CountBatch, value: unknown): Known {
+export function toKnownState(batch: CountBatch, value: unknown): KnownState {
   const { state, rules, producers, ids, keys, watched, reports } = Rows.parse(value)
   const serials = new Map<string, LastSerial | undefined>()
   for (const producer of producersOf(batch)) serials.set(producer, undefined)
@@ -122,7 +122,7 @@ export function toLost(views: number, gaps: string): LostViews {
 }
 
 /** Returns true if the cached data suffices for the batch. Views that are deduplicated by id need a lookup. */
-export function knows({ serials, watch, clock }: Known, batch: CountBatch, hasWatch: boolean): boolean {
+export function knows({ serials, watch, clock }: KnownState, batch: CountBatch, hasWatch: boolean): boolean {
   const hasIds = unnumberedOf(batch).length > 0 || keyedOf(batch).length > 0
   if (hasWatch && !knowsWatch(watch, clock, batch)) return false
   return !hasIds && producersOf(batch).every((producer) => serials.has(producer))

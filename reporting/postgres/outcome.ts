@@ -6,7 +6,7 @@ import type { Judge } from '../rules/judge.ts'
 import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import type { OpenView } from '../watch/watch-time.ts'
 import { createKeyedViews, type KeyedView } from './keyed-views.ts'
-import { type Known, producersOf } from './known.ts'
+import { type KnownState, producersOf } from './known.ts'
 import { createWatchState, type NumberedReport, type VerdictPlace } from './known-watch.ts'
 import { createIdGenerations } from './unnumbered.ts'
 
@@ -14,7 +14,7 @@ import { createIdGenerations } from './unnumbered.ts'
 export type Outcome = {
   verdicts: Verdicts
   /** The state after the batch, before the database forgets any producers. */
-  next: Omit<Known, 'batch'>
+  next: Omit<KnownState, 'batch'>
   /** The producers to write. */
   changed: [string, LastSerial][]
   /** The producers of the batch that the database must forget. */
@@ -35,7 +35,12 @@ type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
  * Computes the outcome of a batch without changing `known`. The judge is valid for the next batch only if this one is
  * committed.
  */
-export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {
+export function toOutcome(
+  batch: CountBatch,
+  known: KnownState,
+  judge: Judge,
+  { rules, maxIds, maxKeys }: Limits,
+): Outcome {
   const batchProducers = producersOf(batch)
   const producers = new Map<string, LastSerial>()
   for (const producer of batchProducers) {
@@ -51,7 +56,7 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
   const verdicts = createEngine(state)(batch)
   const changed = [...producers].filter(([, { sequence }]) => sequence === batch.through)
   const newProducers = changed.filter(([producer]) => known.serials.get(producer) === undefined).length
-  const next: Omit<Known, 'batch'> = {
+  const next: Omit<KnownState, 'batch'> = {
     position: { incarnation: batch.incarnation, sequence: batch.through },
     isComplete: deduplication.isComplete,
     producers: known.producers + newProducers,
@@ -82,7 +87,7 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
   }
 }
 
-function toOrigin({ position, origin }: Known, { incarnation }: CountBatch, rules: string): Known['origin'] {
+function toOrigin({ position, origin }: KnownState, { incarnation }: CountBatch, rules: string): KnownState['origin'] {
   const isSame = incarnation === position?.incarnation && rules === origin.rules
   return isSame ? origin : { number: origin.number + 1, rules }
 }

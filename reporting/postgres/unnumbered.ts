@@ -1,10 +1,10 @@
 import type { CountBatch } from '../count-store.ts'
 import { toEventDigest } from '../digest.ts'
 
-type Known = { generations: ReadonlyMap<string, number>; generation: number; knownIds: number }
+type KnownIds = { generations: ReadonlyMap<string, number>; generation: number; knownIds: number }
 
 /** The most recent ids of views without serials, in the current generation and the previous one. */
-export function createIdGenerations({ generations, ...known }: Known, maxIds: number) {
+export function createIdGenerations({ generations, ...known }: KnownIds, maxIds: number) {
   let { generation, knownIds } = known
   const addedIds = new Map<string, number>()
   return {

@@ -2,7 +2,7 @@ import { DEAD_LETTER } from '../../shared/contracts/view-explanation.ts'
 import type { CountBatch } from '../count-store.ts'
 import type { JudgedView } from '../engine.ts'
 import { toEventKey } from './event-key.ts'
-import type { Known } from './known.ts'
+import type { KnownState } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray, toUuidArray } from './literals.ts'
 import type { Outcome } from './outcome.ts'
 import { toDay } from './partitions.ts'
@@ -11,7 +11,7 @@ export const REJECTED = { state: 'r', reason: DEAD_LETTER } as const
 export const STATES = { qualified: 'q', 'not-qualified': 'n', pending: 'p' } as const
 
 /** Common table expressions that write the outcome of each event in a batch. */
-export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, next }: Outcome): string[] {
+export function toVerdictWrites(batch: CountBatch, known: KnownState, { verdicts, next }: Outcome): string[] {
   const { number, rules } = next.origin
   const isNew = number !== known.origin.number
   const origin = `${number}, ${toLiteral(toAscii(batch.incarnation))}, ${toLiteral(rules)}`

@@ -2,14 +2,14 @@ import type { WatchRule } from '../rules/view-rule.ts'
 import { toStepAdditions } from '../step-additions.ts'
 import { hasClosed, toWaitingChanges, toWatchGrowth, type Waiting } from '../watch/watch-changes.ts'
 import { openSince } from '../watch/watch-time.ts'
-import type { Known } from './known.ts'
+import type { KnownState } from './known.ts'
 import type { NumberedReport } from './known-watch.ts'
 import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 import type { Outcome } from './outcome.ts'
 import { toSeriesWrites, WATCHED_CODES } from './series.ts'
 
 /** Common table expressions that write the watch-time changes of a batch. */
-export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): string[] {
+export function toWatchWrites(rule: WatchRule, known: KnownState, outcome: Outcome): string[] {
   const { verdicts, next, early } = outcome
   const growth = toWatchGrowth(verdicts)
   return [
@@ -39,7 +39,7 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
 }
 
 /** Counts the waiting views by second. Once a second has closed, adds its views to the counts by reason. */
-function toWaitingWrites(rule: WatchRule, known: Known, { verdicts, next }: Outcome): string[] {
+function toWaitingWrites(rule: WatchRule, known: KnownState, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
   const [closed, open] = [true, false].map((isClosed) =>
     changes.filter(([second]) => hasClosed(second, next.clock) === isClosed),
@@ -72,7 +72,7 @@ function toOpenWrites(changes: Changes): string[] {
 function toClosedWrites(
   rule: WatchRule,
   changes: Changes,
-  { known, clock }: { known: Known; clock: number },
+  { known, clock }: { known: KnownState; clock: number },
 ): string[] {
   if (openSince(clock) === openSince(known.clock) && changes.length === 0) return []
   const sumOf = (column: keyof Waiting) => {
