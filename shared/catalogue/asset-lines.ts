@@ -87,7 +87,7 @@ function pathAt(lineNumber: number, path: string): string {
   return path === '' ? `line ${lineNumber}` : `line ${lineNumber}: ${path}`
 }
 
-/** `ignoreBOM` keeps byte order marks: only a mark at the start of the body is dropped, by linesOf(). */
+/** `ignoreBOM: true` keeps byte order marks. linesOf() has already dropped the one at the start of the body. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(line: Uint8Array): string | undefined {

@@ -25,7 +25,7 @@ type Options<Fields> = {
   /** The prefix of the route, such as `/content`. */
   path: string
   fields: Strippable<Fields>
-  /** The schema of a line in the OpenAPI document. */
+  /** The schema of one line, for the OpenAPI document. */
   entry: z.ZodType<{ id: string } & Fields>
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */
@@ -34,8 +34,8 @@ type Options<Fields> = {
 }
 
 /**
- * `POST <path>/assets`: creates or replaces many assets. Unlike in the body of a single asset, unknown fields are
- * ignored, so that the same file can be posted to multiple services.
+ * `POST <path>/assets`: creates or replaces many assets. Unlike a write of a single asset, it ignores unknown fields,
+ * so that the same file can be posted to multiple services.
  */
 export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
   const { path, fields, entry, store, invalidate, writeToken } = options
@@ -72,7 +72,7 @@ file can be posted to multiple services. If an id occurs more than once, the las
 ${MAX_LINE_BYTES.toLocaleString('en')} bytes per line, ${MAX_BODY_BYTES.toLocaleString('en')} bytes for the body.
 
 All lines are validated before any asset is stored; a 400 lists the first ${MAX_INVALID_LINES} invalid lines. The \
-write is not atomic: a 503 returns the number of assets stored. The request is safe to repeat.`
+write is not atomic: if it fails midway, the 503 contains the number of assets stored. The request is safe to repeat.`
 
 /** OpenAPI 3.1 cannot describe the lines of a body; 3.2 has `itemSchema` for them. */
 function toRequestBody(entry: z.ZodType) {

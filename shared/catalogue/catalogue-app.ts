@@ -22,7 +22,7 @@ const MAX_WRITES = 1_000
 const LOAD_WAIT_MS = 400
 const COLD_START_MS = 5_000
 
-/** The data that a service stores per asset, and its routes. */
+/** What a service stores per asset, and the path and schemas of its routes. */
 export type CatalogueDefinition<Fields> = {
   /** The prefix of the routes, such as `/content`. */
   path: string
@@ -41,7 +41,7 @@ export type CatalogueDeps<Fields> = Service & {
   writeToken?: WriteToken | undefined
 }
 
-/** A service that stores one kind of data per asset: CRUD by the asset's id, and a paginated list. */
+/** A service that stores one kind of data per asset, with CRUD by asset id and a paginated list. */
 export function createCatalogueApp<Fields extends object>(
   { path, fields, entry }: CatalogueDefinition<Fields>,
   { store, loaded, invalidations, writeToken, ...service }: CatalogueDeps<Fields>,

@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     expect(gaps).not.toHaveBeenCalled()
   })
 
-  test('do not end the connection if its user may not subscribe', async () => {
+  test('do not close the connection if the NATS user may not subscribe', async () => {
     const user = 'user: u, password: p, permissions: { subscribe: "_INBOX.>" }'
     const restricted = stack.use(await startConfiguredNats(`authorization { users: [{ ${user} }] }`, 'no_auth_user: u'))
     const { link, invalidations } = setUp(restricted.url)

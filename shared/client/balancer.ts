@@ -12,16 +12,15 @@ export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUn
 /** Load-balances calls across the instances of a service. */
 export type Balancer = AsyncDisposable & {
   /**
-   * Power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are picked
-   * only if there are no others. Undefined if all instances were tried.
+   * Picks by power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are
+   * picked only if there are no others. Returns undefined if all instances have been tried.
    */
   pick(tried: readonly Instance[]): Instance | undefined
-  /** The number of instances. */
   size(): number
   all(): readonly Instance[]
 }
 
-/** @param ca a PEM file of certificate authorities for https */
+/** @param ca path of a PEM file with the certificate authorities for https */
 export function createBalancer(origins: Instances, ca?: string): Balancer {
   const connect = ca === undefined ? {} : { connect: { ca: readFileSync(ca) } }
   let knownOrigins: readonly string[] = []
@@ -68,7 +67,7 @@ export function eject(instance: Instance): void {
   instance.ejectedUntil = performance.now() + EJECTION_MS
 }
 
-/** Balances almost as evenly as choosing the least loaded instance, without a thundering herd on it. */
+/** Balances almost as evenly as choosing the least loaded instance, without causing a thundering herd. */
 function powerOfTwoChoices(instances: Instance[]): Instance | undefined {
   if (instances.length < 2) return instances[0]
   const first = Math.floor(Math.random() * instances.length)

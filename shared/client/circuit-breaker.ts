@@ -5,7 +5,7 @@ import type { Logger } from '../runtime/log.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { type CallOptions, type ServiceClient, type ServiceResponse, UpstreamError } from './service-client.ts'
 
-/** The circuit opens when more than half of the calls in this window failed, with a minimum of two calls. */
+/** The circuit opens when more than half of the calls in this window have failed, with a minimum of two calls. */
 const SAMPLE_MS = 2_000
 const THRESHOLD = 0.5
 const MIN_CALLS_PER_SECOND = 1

@@ -3,7 +3,7 @@ import type { Metrics } from '../service/metrics.ts'
 import { CircuitOpenError } from './circuit-breaker.ts'
 import type { CallOptions, ServiceClient, ServiceResponse } from './service-client.ts'
 
-/** `answered` is any status below 500; `not_asked` means that the circuit was open. */
+/** `answered`: the status was below 500. `not_asked`: the call was not sent; see CircuitOpenError. */
 const OUTCOMES = ['answered', 'failed', 'timed_out', 'not_asked'] as const
 type Outcome = (typeof OUTCOMES)[number]
 

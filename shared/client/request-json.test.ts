@@ -30,7 +30,7 @@ test.each([
   await expect(server.request(never)).rejects.toThrow(error)
 })
 
-test('an aborted call rejects with the reason, and its connection is closed', async () => {
+test('an aborted call rejects with the abort reason, and its connection is closed', async () => {
   const closed = Promise.withResolvers<void>()
   await using server = await start((response) => response.on('close', closed.resolve))
   const controller = new AbortController()

@@ -138,7 +138,7 @@ test('a call that is aborted does not fail over', async () => {
   expect(one.requests() + other.requests()).toBe(1)
 })
 
-test('an attempt has a shorter timeout only if another instance is left to try', async () => {
+test('an attempt gets its own, shorter timeout only if another instance is left to try', async () => {
   const instances = [await startInstance(() => 200, { delayMs: 300 }), await startInstance(() => 200, { delayMs: 300 })]
   expect(await createClient(...instances).get()).toMatchObject({ status: 200 })
   expect(instances.map(({ requests }) => requests())).toEqual([1, 1])
@@ -172,7 +172,7 @@ test('an instance stays ejected when others join', async () => {
   expect(bad.requests()).toBe(1)
 })
 
-test('a call sends its request id and its trace in headers, and a write also sends the token', async () => {
+test('a call sends its request id and trace context as headers, and a write also sends the token', async () => {
   const instance = await startInstance(() => 200)
   const instances = () => origins
   const origins = [instance.origin]

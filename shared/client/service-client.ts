@@ -45,7 +45,7 @@ export type ServiceClient = AsyncDisposable & {
   /** @throws UpstreamError if the call fails or returns a 5xx */
   get(path: string, options: CallOptions): Promise<ServiceResponse>
   /**
-   * Sends `body` as JSON. A Uint8Array is sent as it is, and must be JSON already.
+   * Sends `body` as JSON. A Uint8Array is sent unchanged, and must already contain JSON.
    * @throws UpstreamError if the call fails or returns a 5xx
    */
   post(path: string, body: unknown, options: CallOptions): Promise<ServiceResponse>
@@ -79,7 +79,7 @@ const ATTEMPT_TIMEOUT_MS = 150
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as a bearer token, but only with POSTs, so that reads do not expose it to any instance in discovery. */
+  /** Sent as a bearer token, but only with POSTs, so that reads do not expose it to every discovered instance. */
   token?: Secret | undefined
   /** Sent as a bearer token with all other calls except probes, if the service requires READ_TOKEN. */
   readToken?: Secret | undefined

@@ -1,5 +1,5 @@
 import { optionalFile } from '../runtime/settings.ts'
 
 export const upstreamCa = optionalFile(
-  "PEM file of the certificate authorities of services with https URLs; unset: Node's own",
+  "PEM file of certificate authorities for services with https URLs; unset: Node's own certificate authorities",
 )

@@ -11,7 +11,7 @@ export const Audit = z
   .object({
     views: views.meta({ description: 'Plays that returned 200, each counted once' }),
     qualified: views.meta({ description: 'Views that pass the view rules' }),
-    // A store may compute this as the remainder of the other counts, so inconsistent counts can make it negative.
+    // A store may compute this by subtracting other counts from `views`, so inconsistent counts can make it negative.
     pending: z.int().meta({
       description:
         'Views that have not been watched for long enough yet, and views counted by a release without view rules. A negative number means that the counts are inconsistent',

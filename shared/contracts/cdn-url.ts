@@ -14,7 +14,7 @@ const playableUrl = z
 export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
-/** The body of a POST. Stricter than CdnUrlFields, because earlier releases stored relative paths that it rejects. */
+/** The body of a POST. Stricter than CdnUrlFields, which must accept every path that earlier releases stored. */
 export const NewCdnUrl = CdnUrlFields.extend({
   url: playableUrl.refine((url) => isAbsolute(url) || hasPlainSegments(splitRelativeUrl(url).path), {
     error: 'must be a path without empty, "." or ".." segments, whether literal or percent-encoded',

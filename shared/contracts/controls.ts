@@ -9,7 +9,7 @@ export const ControlledProcess = z.object({
   name: z.string(),
   state: ProcessState,
   pid: z.int().nullable().meta({ description: 'Null while the process is down' }),
-  starts: z.int().meta({ description: 'How many times the process was started' }),
+  starts: z.int().meta({ description: 'How many times the process has been started' }),
   lastExit: z.string().nullable().meta({ description: 'The signal or the exit status of its last exit' }),
   until: z.string().nullable().meta({ description: 'When the injected fault ends on its own; null if there is none' }),
   actions: z.array(z.string()),

@@ -11,7 +11,7 @@ const progress = z
   .number()
   .min(0)
   .max(1)
-  .meta({ description: 'The share of the log that is counted, from 0 to 1', examples: [0.4] })
+  .meta({ description: 'The share of the log that has been counted, from 0 to 1', examples: [0.4] })
 
 /** How far the counts have caught up with the log. Counts are served only while they are current. */
 export const Counting = z

@@ -37,7 +37,7 @@ export const DeadLetter = z
     at: z.iso.datetime({ offset: true }).meta({ description: 'When the message became a dead letter (RFC 3339)' }),
     size: z.int().min(0).meta({ description: 'Size of the body in bytes' }),
     bodyOmitted: z.literal(true).optional().meta({
-      description: 'True if the body was too large for the copy. Only the original message in the log has it',
+      description: 'True if the body was too large to copy, so only the original message in the log contains it',
     }),
   })
   .meta({ id: 'DeadLetter', examples: [EXAMPLE] })
@@ -63,7 +63,7 @@ export type DeadLetterContent = z.infer<typeof DeadLetterContent>
 export const DeadLetterReplayed = z
   .object({
     status: z.literal('ok'),
-    sequence: z.int().meta({ description: 'The sequence of the replayed views in the log' }),
+    sequence: z.int().meta({ description: 'The sequence of the message that contains the replayed views' }),
     views: z
       .int()
       .min(0)

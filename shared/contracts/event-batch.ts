@@ -54,7 +54,7 @@ export const EventBatch = z
       .array(RejectedRange)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
-      .meta({ description: 'Serials of views in dead letters. These views are not counted, but not lost either' }),
+      .meta({ description: 'Serials of views in dead letters. These views are not counted, but they are not lost' }),
     skipped: z
       .array(SkippedMessage)
       .max(MAX_VIEWS_PER_BATCH)
@@ -70,7 +70,7 @@ export const EventBatch = z
     oldest: z.iso
       .datetime({ offset: true })
       .optional()
-      .meta({ description: 'When the oldest message that is not counted yet was stored (RFC 3339)' }),
+      .meta({ description: 'When the log stored the oldest message that is not counted yet (RFC 3339)' }),
   })
   .refine((batch) => batch.through > batch.after || isReport(batch), {
     path: ['through'],
@@ -87,7 +87,7 @@ export const EventBatch = z
   .meta({
     id: 'EventBatch',
     description:
-      '`through` is greater than `after`. They are equal only in a batch that has `end` but no views, and so only reports the end of the log',
+      '`through` is greater than `after`, except in a batch that only reports the end of the log: it has `end`, no views, and `through` equal to `after`',
     examples: [
       {
         stream: '2026-11-20T21:00:00.123456789Z',

@@ -49,7 +49,7 @@ export type Outage = z.infer<typeof Outage>
 export const Restart = z.object({ service: z.string(), instance, at: time })
 export type Restart = z.infer<typeof Restart>
 
-/** What the edge observed of the system, in chronological order. The last step may still be in progress. */
+/** What the edge has observed of the system, in chronological order. The last step may still be in progress. */
 export const History = z
   .object({
     range: HistoryRange,

@@ -14,7 +14,7 @@ const seconds = z
   .record(z.string().regex(/^\d+$/), views)
   .meta({ description: 'Views by Unix time in seconds; seconds without views are absent' })
 
-/** An asset or user with its counts. A previous release sends only the views. */
+/** An asset or user with its counts. Earlier releases send only the views. */
 const LiveEntry = ViewCount.extend(Counts.omit({ views: true }).partial().shape)
 export type LiveEntry = z.infer<typeof LiveEntry>
 
@@ -71,7 +71,7 @@ export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'ch
 /** For the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
-  '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat. ' +
+  '`Last-Event-ID` resumes the stream within 15 s. Comment lines are heartbeats. ' +
   'While counts are current, an event is sent at least every second, even without changes. ' +
   'While counts are behind the log, no event is sent'
 export const LiveStream = {

@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { SerialRange } from './event-batch.ts'
 
 /**
- * `GET /events/lost`: the views that the log acknowledged but then lost, in the part that reporting has counted.
+ * `GET /events/lost`: the views that the log acknowledged but then lost, in the part of the log that reporting has
+ * counted.
  */
 export const LostViews = z
   .object({

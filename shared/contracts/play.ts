@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** A user plays an asset. */
+/** The asset and the user of a play. */
 export const Play = z.object({ assetId: AssetId, userId: UserId })
 export type Play = z.infer<typeof Play>

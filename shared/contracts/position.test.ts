@@ -15,7 +15,7 @@ test.each([
   { stream: 'x', sequence: -1 },
   { stream: 'x', sequence: 0.5 },
   { stream: 'x' },
-])('%j is not a position', (position) => {
+])('%j is not a valid position', (position) => {
   expect(Position.safeParse(position).success).toBe(false)
 })
 

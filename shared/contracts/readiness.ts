@@ -25,7 +25,7 @@ export const Forwarding = z
   .meta({ id: 'Forwarding', examples: [{ state: 'running', waiting: 0 }] })
 export type Forwarding = z.infer<typeof Forwarding>
 
-/** What queue-listener has delivered to reporting since it started. */
+/** What this queue-listener process has delivered to reporting. */
 export const Delivery = z
   .object({
     batches: z.int().nonnegative(),

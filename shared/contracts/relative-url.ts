@@ -7,8 +7,8 @@ export function splitRelativeUrl(url: string): RelativeUrl {
 }
 
 /**
- * Returns true if every segment is a plain file or directory name, both as written and percent-decoded: none is empty,
- * `.` or `..`, and none contains a slash, a backslash or a control character. One leading slash is allowed.
+ * Returns true if every segment is a plain file or directory name, as written and after percent-decoding: none is
+ * empty, `.` or `..`, and none contains a slash, a backslash or a control character. One leading slash is allowed.
  */
 export function hasPlainSegments(path: string): boolean {
   return path.replace(/^\//, '').split('/').every(isPlain)

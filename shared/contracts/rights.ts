@@ -26,7 +26,7 @@ export type Rights = z.infer<typeof Rights>
 export const Denial = z.enum(['not-started', 'expired', 'country', 'plan'])
 export type Denial = z.infer<typeof Denial>
 
-/** The 451 response: the asset exists, but this viewer may not play it now. */
+/** The 403 or 451 response: the asset exists, but this viewer may not play it now. */
 export const NotAvailable = z
   .object({ status: z.literal('Not available'), reasons: z.array(Denial).min(1), requestId: z.string() })
   .meta({

@@ -28,7 +28,7 @@ export const SeriesQuery = z
   })
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 
-/** The views whose plays fall into one step, starting at `at` (RFC 3339). */
+/** The views of the plays in one step, which starts at `at` (RFC 3339). */
 export const SeriesPoint = z.object({
   at: time,
   views,
@@ -41,12 +41,13 @@ export const SeriesPoint = z.object({
 })
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
-/** In chronological order. The counts of the current step may still rise, and late events also raise earlier steps. */
+/** In chronological order. The counts of the current step may still rise, and late events can raise earlier ones. */
 export const Series = z
   .object({
     step: SeriesStep,
     since: time.nullable().meta({
-      description: 'The start of the oldest retained step, before which all points are 0; null if all are retained',
+      description:
+        'The start of the oldest retained step, before which all points are 0; null if all steps are retained',
     }),
     points: z.array(SeriesPoint).max(MAX_POINTS),
   })

@@ -47,7 +47,7 @@ export const Link = z.object({
 })
 export type Link = z.infer<typeof Link>
 
-/** The calls along the path of a play, by all processes of this edge. A cache hit is not a call. */
+/** The calls along the path of a play, summed over all processes of this edge. A cache hit is not a call. */
 export const Traffic = z.object({
   at: z.iso.datetime(),
   processes: z.int().positive().meta({ description: 'Number of processes that serve this edge' }),

@@ -90,12 +90,13 @@ export const LookupQuery = z.object({
     .literal('lists')
     .optional()
     .meta({
-      description: '`lists`: return only views, as lists in the order of the ids, which is cheaper for both sides',
+      description:
+        '`lists`: return only views, as lists in the order of the ids, which is cheaper for client and server',
       examples: ['lists'],
     }),
 })
 
-/** The views of all requested ids, in their order; 0 for unknown ids. */
+/** The views of all requested ids, in the order of the request; 0 for unknown ids. */
 export const ListedViews = z
   .object({ assets: z.array(views), users: z.array(views), events: LookedUpCounts.shape.events })
   .meta({ id: 'ListedViews', examples: [{ assets: [0, 2], users: [2] }] })

@@ -42,7 +42,7 @@ export const ViewExplanation = z
     verdict: Verdict.nullable().meta({ description: 'null until the view is counted' }),
     reason: z.string().nullable().meta({
       description:
-        'The view rule that disqualifies the view or keeps it pending; for a rejected event, why; otherwise null',
+        'The view rule that disqualifies the view or keeps it pending; for a rejected event, why it was rejected; otherwise null',
     }),
     rule: z.string().nullable().meta({ description: 'The version of the view rules; null until the view is counted' }),
     because: z

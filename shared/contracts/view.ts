@@ -18,9 +18,9 @@ export const KEY_MAX_AGE_MS = 24 * 3_600_000
 const FIRST_MS = Date.parse('0000-01-01T00:00:00.000Z')
 const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z')
 
-/** False if the offset moves the UTC time to a year that RFC 3339 cannot express. True if the time is invalid. */
+/** Returns false if the offset moves the UTC time to a year that RFC 3339 cannot express; true for an invalid time. */
 function isInExpressibleYear(time: string): boolean {
-  // An offset can do so only on these days. Parsing every time would take too long.
+  // An offset can do so only on these two days. Parsing the timestamps of all other days would take too long.
   if (!time.startsWith('0000-01-01') && !time.startsWith('9999-12-31')) return true
   const ms = Date.parse(time)
   return !(ms < FIRST_MS || ms > LAST_MS)

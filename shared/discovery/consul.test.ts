@@ -23,7 +23,7 @@ test('the configured instances are used until the agent returns instances', asyn
   await eventually(() => expect(instances()).toEqual(['http://10.0.0.1:1', 'http://10.9.9.9:2']))
 })
 
-test('only healthy instances of the service are requested, and an unchanged list is the same array', async () => {
+test('discovery requests only healthy instances, and returns the same array until the list changes', async () => {
   const { agent, discovery } = await setUp()
   agent.setInstances([entry('10.0.0.2', 1), entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])

@@ -89,7 +89,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
   }
 
   async function keepRegistered(definition: Definition, isReady: () => Promise<boolean>, signal: AbortSignal) {
-    // Consul's health check would detect readiness up to two seconds later.
+    // Poll, because Consul's health check would detect readiness up to two seconds later.
     for (let waited = 0; waited < STARTUP_MS && !signal.aborted && !(await isReady()); waited += STARTUP_POLL_MS) {
       await sleep(STARTUP_POLL_MS, signal)
     }

@@ -1,6 +1,6 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 
-/** Returns the origins of a service's known instances, such as `http://10.0.0.7:8081`: a new array after each change. */
+/** Returns the origins of known instances, such as `http://10.0.0.7:8081`. Returns a new array after each change. */
 export type Instances = () => readonly string[]
 
 export type Registration = {
@@ -12,12 +12,11 @@ export type Registration = {
   isReady: () => Promise<boolean>
 }
 
-/** Service discovery. */
 export type Discovery = AsyncDisposable & {
   /** State of the registry, if discovery depends on one. */
   state?: () => DependencyState
   /** @param configured origins to use until the registry returns instances */
   instancesOf(service: string, configured: readonly string[]): Instances
-  /** Registers a process; disposing deregisters it. */
+  /** Registers a process; disposing the result deregisters it. */
   register(registration: Registration): AsyncDisposable
 }

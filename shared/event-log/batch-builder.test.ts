@@ -58,7 +58,7 @@ test('a batch has room up to its limits on bytes and views, but an empty batch a
   }
 })
 
-test.each([undefined, rejected])('a batch has room for 1,000 dead letters with the rejected serials %j', (rejected) => {
+test.each([undefined, rejected])('a batch has room for 1,000 dead letters (rejected serials: %j)', (rejected) => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {
     expect(batch.hasRoom(0, 0)).toBe(true)

@@ -13,7 +13,7 @@ type State = {
   copies: Map<number, number>
   /** Maps the sequence of each resolved original message to its resolution. */
   resolutions: Map<number, Resolution>
-  /** Sequences of copies to remove: duplicates, and leftovers of resolved dead letters. */
+  /** Sequences of copies to remove: duplicates, and copies of resolved dead letters. */
   superfluous: Set<number>
   /** Number of messages on the dead-letter subject, including messages that are not dead letters. */
   stored: number
@@ -52,7 +52,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const jsm = await openJetStreamManager(nats)
     const stream = await findStream(jsm)
     const stored = stream?.state.subjects?.[DEAD_LETTERS] ?? 0
-    // If there are fewer messages than before, some copies have expired or were purged: read all of them again.
+    // If there are fewer messages than before, some copies have expired or were purged: rebuild the index.
     const incarnation = stream ? endOf(stream).incarnation : ''
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state

@@ -127,7 +127,7 @@ export type EventLog = AsyncDisposable & {
   /** The replicas of the log; undefined while the log is unreachable. */
   replicas?: () => LogReplicas | undefined
   /**
-   * @param source the CloudEvents `source` of its events is `<source>/<id>`
+   * @param source the prefix of the CloudEvents `source` of its events, which is `<source>/<id>`
    * @param id the id of an earlier producer to resume; by default, a new id
    */
   producer(source: string, id?: string): Producer

@@ -17,7 +17,7 @@ export class LogTruncatedError extends Error {
   constructor(missing: SequenceRange) {
     const { from, to } = missing
     super(
-      `the log no longer has the messages ${from} to ${to} (${to - from + 1}), which are not counted. Restore a backup of the counts, or accept the loss with npm run counts -- accept-loss`,
+      `the log no longer has the messages ${from} to ${to} (${to - from + 1} in total), which have not been counted. Restore a backup of the counts, or accept the loss with npm run counts -- accept-loss`,
     )
     this.missing = missing
   }

@@ -5,7 +5,7 @@ import { STREAM, VIEWS } from './stream.ts'
 
 const CONSUMER_IDLE_MS = 60_000
 
-/** An ephemeral consumer without acknowledgements. The server removes an idle consumer. */
+/** An ephemeral consumer without acknowledgements. The server removes it after it has been idle for too long. */
 export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,

@@ -21,7 +21,7 @@ type Deps = { nats: NatsLink; index: DeadLetterIndex; maxPayload: () => number }
 
 /** The dead letters of the log in JetStream. */
 export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): DeadLetters {
-  /** Reads the index, and removes copies that a process left behind when it was killed. */
+  /** Refreshes the index, and removes copies that a killed process left behind. */
   async function refresh(): Promise<void> {
     await index.refresh()
     await index.cleanUp()

@@ -381,7 +381,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   })
 
   describe('a dead letter', () => {
-    /** Publishes a message with headers, which may have several values each. Returns the sequence. */
+    /** Publishes a message whose headers may have multiple values. Returns the sequence. */
     async function publishWith(subject: string, body: string, values: Record<string, string | string[]>) {
       const messageHeaders = headers()
       for (const [name, value] of Object.entries(values))
@@ -440,7 +440,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await eventLog.deadLetters.replay(1)).toMatchObject({ outcome: 'resolved', views: 1 })
     })
 
-    test('is replayed as CloudEvents with a new producer and new serials, but the same other attributes', async () => {
+    test('is replayed as CloudEvents with a new producer and new serials, and is otherwise unchanged', async () => {
       await using eventLog = await open()
       const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
       await eventLog.append([{ ...createView(), traceparent }, createView()], never)
@@ -577,7 +577,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([1])
     })
 
-    test('cannot be listed while the server is down', async () => {
+    test('cannot be listed, read or resolved while the server is down', async () => {
       await using eventLog = await openWithLetter()
       await nats.signal('SIGKILL')
       await eventually(() => expect(eventLog.state()).toBe('down'))

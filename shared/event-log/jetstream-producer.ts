@@ -72,7 +72,7 @@ export function createJetStreamProducer({ nats, options, source, resumed, maxPay
   }
 }
 
-/** Encodes as many of the first views as fit into a message. 500 reports with ids of maximum length do not fit. */
+/** Encodes the first views, halving their number until they fit: 500 reports with ids of maximum length do not. */
 function encodeFirst(views: readonly NewView[], source: string, maxBytes: number): { payload: string; count: number } {
   const payload = encodeViews(views, source)
   if (views.length === 1 || Buffer.byteLength(payload) <= maxBytes) return { payload, count: views.length }

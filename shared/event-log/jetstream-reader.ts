@@ -52,7 +52,7 @@ export function createJetStreamReader({
     return { start, extent, consumer, deadLetters: openWriter() }
   }
 
-  /** When the connection closes, requests in flight fail with a timeout shortly before the link is reported down. */
+  /** When the connection closes, requests in flight fail just before `lost` aborts, so this checks the state too. */
   function toCause(error: unknown, lost: AbortSignal): unknown {
     return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
   }
@@ -69,7 +69,7 @@ export function createJetStreamReader({
     let delivered = 0
     let pending = 0
     let reached = start.after
-    /** The sequence before the first gap in the batch: a range of messages that the consumer did not deliver. */
+    /** The sequence before the first gap in the batch. A gap is a range that the consumer did not deliver. */
     let skippedAfter: number | undefined
 
     /** Stores the dead letters of the batch, and verifies that no view expired in the gaps. */
@@ -85,7 +85,7 @@ export function createJetStreamReader({
     }
 
     try {
-      // Not checked in openReader(), because a failure there means that the log is down.
+      // Not checked in openReader(), because a failure there marks the log as down.
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })

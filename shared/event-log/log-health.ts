@@ -7,7 +7,7 @@ import { findStream, LOG } from './stream.ts'
 
 /** How often to check that the stream has a leader with a quorum. */
 const PROBE_MS = 1_000
-/** The loss of a leader must be detected within 3 s. */
+/** Together with PROBE_MS, short enough to detect the loss of a leader within 3 s. */
 const PROBE_TIMEOUT_MS = 1_500
 
 /** A successful probe clears failures that are older than this. A failed append is normally retried much sooner. */
@@ -32,7 +32,7 @@ type Observer = { onStream(stream: StreamInfo, jsm: JetStreamManager): void; onF
 export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
   let notedAt = 0
   let appendedAt = 0
-  /** The connection over which an append or probe has succeeded. */
+  /** The connection over which an append or a probe last succeeded. */
   let proven: AbortSignal | undefined
   let failure: string | undefined
   let probeFailure: string | undefined
@@ -68,7 +68,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
     }
   }
 
-  /** @returns why the stream accepts no appends, or undefined if it does */
+  /** @returns why the stream does not accept appends, or undefined if it accepts them */
   async function check(): Promise<string | undefined> {
     try {
       const jsm = await openJetStreamManager(nats, PROBE_TIMEOUT_MS)

@@ -24,7 +24,7 @@ export const OWN_HEADER_BYTES = 4 * 1024
 /** A rejected message, as described by these headers. */
 export type Rejected = { sequence: number; subject: string; reason: string; size?: number | undefined }
 
-/** Sets the headers of a dead letter, escaped and bounded. */
+/** Sets the headers of a dead letter. Escapes and truncates their values. */
 export function setRejected(target: MsgHdrs, { sequence, subject, reason, size }: Rejected): void {
   target.set(SEQUENCE, String(sequence))
   target.set(SUBJECT, toLine(subject, MAX_SUBJECT))

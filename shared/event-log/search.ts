@@ -45,7 +45,7 @@ export function createSearch(id: string, incarnation: string) {
   }
 
   return {
-    /** Returns true once a view is found. After a dead letter, the search continues: its replay may follow. */
+    /** Returns true once a view is found. After a dead letter, the search continues, because a replay may follow. */
     add(message: Stored): boolean {
       const view = mayContain(message.data) ? viewIn(message) : undefined
       if (view === undefined) return false

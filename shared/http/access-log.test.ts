@@ -7,7 +7,7 @@ import { createBaseApp } from './base-app.ts'
 test.each([
   [999, []],
   [1_000, [{ level: 40, method: 'GET', path: '/takes/1000', status: 200, ms: 1_000, times: 1 }]],
-] as const)('a request that takes %d ms logs %j', async (ms, expected) => {
+] as const)('a request that takes %d ms logs the warnings %j', async (ms, expected) => {
   const { lines, takes } = setUp('info')
   await takes(ms)
   const slow = lines.filter(({ msg }) => msg === 'slow request')
@@ -75,7 +75,7 @@ function summaries(lines: Line[]): Line[] {
     .map(({ level, requests, failed, slowestMs, seconds }) => ({ level, requests, failed, slowestMs, seconds }))
 }
 
-/** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test does. */
+/** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits for the test to do so. */
 function setUp(level: 'info' | 'debug') {
   useFakeClock()
   const lines: Line[] = []

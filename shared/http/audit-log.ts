@@ -10,7 +10,7 @@ const REFUSED = new Set([401, 403])
 type Options = {
   /** Paths whose POSTs are reads. */
   reads?: readonly string[]
-  /** Paths that other services write to all the time: only refused writes to them are logged. */
+  /** Paths that other services write to routinely, so only refused writes are logged. */
   internal?: readonly string[]
 }
 

@@ -113,7 +113,7 @@ test.each(['/fails', '/fails/http'])('the details of a 500 from %s are logged, n
   ])
 })
 
-test('an UnavailableError returns 503 with retry-after, but not its message', async () => {
+test('an UnavailableError results in a 503 that has retry-after, but not the message', async () => {
   const response = await createTestApp().request('/unavailable')
   expect(response.headers.get('retry-after')).toBe('1')
   expect(await response.clone().text()).not.toContain('secret')

@@ -87,7 +87,7 @@ export function createBaseApp(
   return app
 }
 
-/** Returns 405 if the path exists for other methods. Runs only if no route matches, so other requests are no slower. */
+/** Returns 405 if the path exists for other methods. Runs only if no route matches, so other requests pay no cost. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

@@ -40,7 +40,7 @@ describe('the address of a client', () => {
       ['198.51.100.1, 203.0.113.7, 10.0.0.2, 10.0.0.1'],
       '203.0.113.7',
     ],
-    ['is found across several header lines', ['198.51.100.1', '203.0.113.7', '10.0.0.1'], '203.0.113.7'],
+    ['is found across multiple header lines', ['198.51.100.1', '203.0.113.7', '10.0.0.1'], '203.0.113.7'],
     ['may be on the previous header line', ['198.51.100.1, 203.0.113.7', '10.0.0.1'], '203.0.113.7'],
     ['is that of the proxy if there is no header', [], '127.0.0.1'],
     ['is that of the proxy if the header is empty', [''], '127.0.0.1'],

@@ -7,7 +7,8 @@ import type { AppEnv } from './app-env.ts'
  * right-most address in X-Forwarded-For that is not a trusted proxy. Each trusted proxy appends the address of its own
  * peer, so anything that the client wrote into the header is further left and is never read.
  *
- * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes it through unchanged.
+ * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes on whatever the client
+ * wrote into it.
  */
 export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): string {
   let address = peerAddressOf(c)
@@ -24,12 +25,12 @@ export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): 
   return address
 }
 
-/** Returns true if a trusted proxy sent the request, on behalf of any client. */
+/** Returns true if a trusted proxy sent the request. */
 export function isFromProxy(c: Context<AppEnv>, trustedProxies: Networks): boolean {
   return trustedProxies.includes(peerAddressOf(c))
 }
 
-/** Returns an empty string without a connection: in tests, and after the client has closed it. */
+/** Returns an empty string if there is no connection: in tests, or after the client has closed it. */
 function peerAddressOf(c: Context<AppEnv>): string {
   return toIpAddress(c.env?.incoming?.socket?.remoteAddress ?? '') ?? ''
 }

@@ -7,7 +7,7 @@ import type { AppEnv } from './app-env.ts'
 const MAX_AGE_S = 600
 
 /**
- * Lets pages from these origins read responses. Without origins, returns no middleware, so that it adds no cost.
+ * Lets pages from these origins read responses. If there are no origins, returns no middleware, to avoid its cost.
  * @param exposed the response headers that pages may read, besides the common ones
  */
 export function allowOrigins(origins: readonly string[], exposed: readonly string[] = []): MiddlewareHandler<AppEnv>[] {

@@ -8,7 +8,7 @@ import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-erro
 import type { AppEnv } from './app-env.ts'
 import { idsOf, setResponseHeader } from './request-context.ts'
 
-/** A validation error of one field. */
+/** A validation error for one field. */
 export type FieldError = { path: string; message: string }
 
 const RETRY_AFTER_S = 1
@@ -53,7 +53,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   }
 }
 
-/** Converts Hono's errors, for example for malformed JSON, which have a plain-text body. */
+/** Converts errors of Hono, such as those for malformed JSON, because their bodies are plain text. */
 function respondInvalid(c: Context<AppEnv>, { status, message }: HTTPException) {
   return problem(c, status, status === 400 ? [{ path: '', message }] : undefined)
 }

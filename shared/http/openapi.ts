@@ -9,7 +9,7 @@ type Operation = {
   description?: string
   /** The tags of the operation. Default: the name of the service. */
   tags?: string[]
-  /** Responses by status; several if the client can choose the media type. */
+  /** Responses by status; an array if the client can choose the media type. */
   responses: Record<number, Response | Response[]>
   /** Headers of the 200 response, besides the common ones, by name. */
   responseHeaders?: Record<string, object>
@@ -82,7 +82,7 @@ const bearer = { type: 'http', scheme: 'bearer' } as const
 /** The security schemes that operations refer to. */
 export const securitySchemes = {
   writeToken: bearer,
-  viewerToken: { ...bearer, bearerFormat: 'JWT', description: 'A token of the user, from the identity provider' },
+  viewerToken: { ...bearer, bearerFormat: 'JWT', description: 'A token that the identity provider issued to the user' },
   readToken: { ...bearer, description: 'READ_TOKEN, for operators' },
 } as const
 

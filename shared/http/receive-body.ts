@@ -25,8 +25,8 @@ export type ReceivedBody = Disposable & { body: Buffer }
  * body is disposed. When there is no room, the body that has been arriving for the longest time is refused, so that
  * slow senders do not keep others out.
  *
- * The returned function throws HTTPException with 408 if the body takes too long, or with 400 if the client aborts it,
- * and UnavailableError with `details` if it is refused.
+ * The returned function throws UnavailableError with `details` if the body is refused, and HTTPException: 408 if the
+ * body takes too long, 400 if the client aborts it.
  */
 export function createBodyReceiver(
   maxBytes: number,

@@ -13,7 +13,7 @@ type Options = {
 
 /**
  * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new id; the response
- * returns it. The span belongs to the trace of the `traceparent` header, or to a new trace. If both are new, the trace
+ * echoes it. The span belongs to the trace of the `traceparent` header, or to a new trace. If both are new, the trace
  * id is also the request id: a view stores both ids, and the compression of the log removes the duplicate.
  *
  * Hono's own middleware costs 2.9 µs per request; this one costs 1 µs.
@@ -22,7 +22,7 @@ export function requestContext({ tracing, untraced }: Options): MiddlewareHandle
   const isUntraced = new Set(untraced)
   return function requestContext(c, next) {
     const span = isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing)
-    // Other requests may share a trace that the caller started.
+    // If the caller started the trace, other requests may have the same trace id.
     const isNewTrace = headerOf(c, 'traceparent') === undefined
     const requestId = toRequestId(headerOf(c, REQUEST_ID), isNewTrace ? span.traceId : undefined)
     c.set('requestId', requestId)
@@ -50,8 +50,8 @@ export function idsOf(c: Context<AppEnv>) {
 }
 
 /**
- * Sets a header before the response exists: on Node's response if there is one, because a second header makes Hono
- * build a Headers object, which is slow.
+ * Sets a header before Hono's response exists: on Node's response if there is a server, because a second header makes
+ * Hono build a Headers object, which is slow.
  */
 export function setResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
   const outgoing = c.env?.outgoing
@@ -59,14 +59,14 @@ export function setResponseHeader(c: Context<AppEnv>, name: string, value: strin
   else c.header(name, value)
 }
 
-/** Adds a line to a header before the response exists, like setResponseHeader. */
+/** Like setResponseHeader, but adds a line to the header. */
 export function appendResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
   const outgoing = c.env?.outgoing
   if (outgoing) outgoing.appendHeader(name, value)
   else c.header(name, value, { append: true })
 }
 
-/** Reads from Node's request if there is one, which is cheaper than Hono's Headers object. */
+/** Reads a header from Node's request if there is a server, which is cheaper than Hono's Headers object. */
 export function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)

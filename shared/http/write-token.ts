@@ -48,7 +48,7 @@ type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: strin
 
 /**
  * Prevents writes from being open to a network by accident.
- * @throws UsageError if they are open, or the token is too short
+ * @throws UsageError if writes are open, or the token is too short
  */
 export function assertWritesProtected(settings: WriteSettings, log: Logger): void {
   const { WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST } = settings

@@ -23,11 +23,11 @@ const HEADERS = {
 
 export type EventStream<Channel> = {
   /**
-   * Subscribes the client of a request to a channel, and sends it the text that `first` returns.
+   * Subscribes the requesting client to a channel, and sends it the text that `first` returns.
    * @throws UnavailableError if there are too many subscribers, or the process is stopping
    */
   subscribe(c: Context<AppEnv>, channel: Channel, first: () => string): Response
-  /** Sends the text that `encode` returns for a channel to its subscribers. Disconnects slow consumers. */
+  /** Sends each subscriber the text that `encode` returns for its channel. Disconnects slow consumers. */
   broadcast(encode: (channel: Channel) => string): void
   size(): number
 }
@@ -35,7 +35,7 @@ export type EventStream<Channel> = {
 type Deps = {
   metrics: Metrics
   stopping: AbortSignal
-  /** Called when no subscriber is left; more than once if several disconnect together. */
+  /** Called when no subscriber is left; more than once if multiple subscribers disconnect together. */
   onEmpty: () => void
   heartbeatMs?: number | undefined
   maxSubscribers?: number | undefined

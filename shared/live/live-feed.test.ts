@@ -11,7 +11,7 @@ import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-/** Longer than a busy machine pauses the test. */
+/** Longer than a busy machine may pause the test. */
 const KEEP_MS = 10_000
 const SHORT_KEEP_MS = 500
 const HEARTBEAT_MS = 150
@@ -219,7 +219,7 @@ test('subscribers above the limit receive a 503 with retry-after', async () => {
   await eventually(async () => expect((await subscribe()).status).toBe(200))
 })
 
-test('when the service stops, all streams end immediately, even to slow consumers, and no new stream opens', async () => {
+test('when the service stops, streams end immediately, even for slow consumers, and no new stream opens', async () => {
   const { subscribe, publish, stop, close } = await setUp()
   const [one, unread] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   unread.pause()
@@ -232,7 +232,7 @@ test('when the service stops, all streams end immediately, even to slow consumer
   expect(runningTime() - start).toBeLessThan(2_000)
 })
 
-test('a HEAD request receives the headers and no stream', async () => {
+test('a HEAD request receives the headers, but no stream', async () => {
   const { url, source } = await setUp()
   const response = await fetch(`${url}/live`, { method: 'HEAD' })
   expect(response.status).toBe(200)

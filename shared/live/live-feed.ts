@@ -18,7 +18,7 @@ export type Visibility = 'operations' | 'public'
 
 export type LiveFeed = {
   /**
-   * Subscribes the client of a request. The first event contains the changes since `Last-Event-ID`, or a snapshot.
+   * Subscribes the requesting client. The first event contains the changes since `Last-Event-ID`, or a snapshot.
    * @throws UnavailableError
    */
   subscribe(c: Context<AppEnv>, visibility?: Visibility): Response

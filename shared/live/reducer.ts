@@ -1,6 +1,6 @@
 import { LIVE_SECONDS, LIVE_TOP, type LiveChanges, type LiveEntry, type LiveSnapshot } from '../contracts/live.ts'
 
-/** Applies changes to a snapshot. A heartbeat has neither qualified views nor viewers. */
+/** Applies changes to a snapshot. A heartbeat contains neither qualified views nor viewers. */
 export function applyChanges({ top, seconds, ...snapshot }: LiveSnapshot, changes: LiveChanges): LiveSnapshot {
   const { views, qualified } = changes
   return {

@@ -33,7 +33,7 @@ test('all changes since the last event are merged into one event', () => {
   expect(buffer.next()).toMatchObject({ event: 'snapshot', data: { views: 9 } })
 })
 
-test('a heartbeat does not change qualified views and viewers', () => {
+test('a heartbeat changes neither qualified views nor viewers', () => {
   const buffer = setUp()
   const qualified = { total: 3, assets: { a: 3 }, users: { u: 3 } }
   buffer.add(snapshot({ views: 1, qualified: 1 }))

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
-/** The state may be out of date if nothing was added for this long. Longer than the interval between two heartbeats. */
+/** The state may be stale if nothing is added for this long, which exceeds the interval between two heartbeats. */
 const STALE_MS = 2_000
 
 /**
@@ -42,7 +42,7 @@ export function createReplayBuffer(keepMs: number, staleMs = STALE_MS): ReplayBu
     buffered = [...buffered.filter((older) => at - older.at < keepMs), { eventNumber, at, changes }]
   }
 
-  /** Undefined if some changes are no longer buffered. */
+  /** Returns undefined if some of the changes are no longer buffered. */
   function changesAfter(seen: number): LiveChanges | undefined {
     const missed = buffered.filter((event) => event.eventNumber > seen)
     if (missed.length === 0 || missed.length !== eventNumber - seen) return undefined
