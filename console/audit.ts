@@ -2,8 +2,8 @@ import { expectBody, type ServiceClient } from '../shared/client/service-client.
 import { Audit } from '../shared/contracts/audit.ts'
 
 /**
- * A short timeout, because `GET /status` requests the audit only after it has read the readiness of reporting, and the
- * page waits for both.
+ * The timeout is short, because the page waits for `GET /status`, which checks the readiness of reporting before it
+ * requests the audit.
  */
 const TIMEOUT_MS = 200
 

@@ -51,7 +51,7 @@ test.each([
   ['uplot.css', 'text/css; charset=utf-8'],
   ['hls.js', 'text/javascript; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
-])('/console/%s is served as %s, and revalidated by its ETag', async (name, type) => {
+])('/console/%s is served as %s, and revalidated with its ETag', async (name, type) => {
   const { app } = setUp()
   const { status, headers } = await app.request(`/console/${name}`)
   expect([status, headers.get('content-type'), headers.get('x-content-type-options')]).toEqual([200, type, 'nosniff'])
@@ -276,7 +276,7 @@ test('/status shows that reporting is replaying the log, and that plays have no 
   })
 })
 
-test('/status says that the counts are not current if any instance of reporting says so', async () => {
+test('/status reports that the counts are not current if any instance of reporting does', async () => {
   const counting = { state: 'unknown', progress: 0 } as const
   const { app } = setUp({ services: { reporting: [current, { ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -392,11 +392,11 @@ const audit: Audit = {
 }
 
 type Fakes = {
-  /** The response of reporting to a request for the audit; undefined if it does not respond. */
+  /** The response of reporting to a request for the audit; undefined if reporting does not respond. */
   audit?: unknown
-  /** The assets in metadata; undefined if it is down. */
+  /** The assets in metadata; undefined if metadata is down. */
   list?: unknown
-  /** The counts in reporting; undefined if it is down. */
+  /** The counts in reporting; undefined if reporting is down. */
   counts?: Pick<LookedUpCounts, 'assets' | 'qualified' | 'viewers'>
   /** The response of reporting to a request for a series, or the error that the call throws. */
   series?: ServiceResponse | UpstreamError

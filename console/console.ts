@@ -37,7 +37,7 @@ type Deps = {
   clients: ApiClients
   /** The origin of the CDN, whose videos the page plays. */
   cdnOrigin?: string | undefined
-  /** The supervisor of `npm start`; undefined if it did not start this process. */
+  /** Forwards to the supervisor of `npm start`; undefined if `npm start` did not start this process. */
   controls?: ControlsProxy | undefined
 }
 
@@ -83,7 +83,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
         operationId: 'getHistory',
         summary: 'Get the history of the system: plays, errors, backlog, lag, outages and restarts',
         description:
-          'The edge samples the system once a second, so the history is up to a second old. It survives restarts of the edge',
+          'The edge samples the system once a second, so the history is up to a second old. The history survives restarts of the edge',
         responses: { 200: History },
         problems: [400, 429],
       }),

@@ -19,7 +19,7 @@ const types: Record<string, string> = {
 
 /**
  * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
- * hls.js requests playlists and segments from the CDN. It passes media to the video as blobs, captions as data URLs.
+ * hls.js requests playlists and segments from the CDN, and passes media to the video as blobs and captions as data URLs.
  */
 function toPolicy(cdnOrigin: string | undefined): string {
   return [
@@ -62,7 +62,7 @@ export function createPage(cdnOrigin?: string) {
   return page
 }
 
-/** Returns a page with the shared head, and with the services of the diagram. */
+/** Returns a page with the shared head and the services of the diagram filled in. */
 function readPage(name: string): string {
   const [page = '', head = ''] = [name, 'head.html'].map((file) => readFileSync(join(DIRECTORY, file), 'utf8'))
   return page.replace('<!-- head -->\n', head).replace('<!-- services -->', toServices())
@@ -90,7 +90,7 @@ function files(): [name: string, file: string][] {
   ]
 }
 
-/** Browsers revalidate on each load: without a build step, the file names contain no version. */
+/** Browsers revalidate on each load, because the file names contain no version: there is no build step. */
 function createContentServer(policy: string) {
   return (content: string | Buffer<ArrayBuffer>, extension: string) => {
     const etag = `"${createHash('sha256').update(content).digest('base64url')}"`

@@ -17,7 +17,7 @@ const TIMEOUT_MS = 1_000
 export type ReadSeries = (query: SeriesQuery) => Promise<Series | Problem>
 
 type Deps = {
-  /** A separate client, so that a failed or slow request for a series does not eject an instance that plays use. */
+  /** Must be a separate client, so that a failed or slow request for a series ejects no instance that plays use. */
   reporting: Pick<ServiceClient, 'get'>
 }
 

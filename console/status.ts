@@ -23,7 +23,7 @@ type Deps = {
   health: Pick<Health, 'readiness'>
   /**
    * The clients of all services, without circuit breakers, so that a failed audit does not make plays skip their
-   * lookups. If this process is the only instance of play, the client of play may have no instances.
+   * lookups. If this process is the only instance of play, the client of play may have no known instances.
    */
   clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>
@@ -57,7 +57,7 @@ export function createStatus({ health, clients, invalidations, backlog, history 
   })
 }
 
-/** Requests the audit only while the counts are current: a 503 would eject the instance, also for lookups. */
+/** Requests the audit only while the counts are current, because a 503 would also eject the instance for lookups. */
 async function checkService(client: Client) {
   const { name } = client
   const status = toService(await client.instances())

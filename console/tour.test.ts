@@ -93,7 +93,7 @@ test.each<{ name: string; step: Partial<TourStep>; controls: Partial<Controls>; 
   expect(run.undone).toEqual([])
 })
 
-test('where plays require a user token, a step is skipped before it breaks anything', async () => {
+test('if plays require a user token, a step is skipped before it breaks anything', async () => {
   const run = setUp(
     { run: fail },
     { status: async () => ({ ...ready, parts: { identity: { state: 'down' } } }), untilReady: fail },

@@ -25,7 +25,7 @@ const process = (id: string, startMs: number, more = {}) =>
     ...more,
   })
 
-test('a waterfall shows the operations until the response, then those until the view is counted', () => {
+test('a waterfall shows the operations until the response, then the operations until the view is counted', () => {
   const call = span('POST reporting', 'process', 6, 4, { service: 'queue-listener', kind: 'client' })
   const waterfall = toWaterfall([play, lookup, send, process('process', 5), call], isPlay)
   expect(waterfall).toMatchObject({ responseMs: 4, countedMs: 9.75 })
@@ -91,7 +91,7 @@ test('a batch from another trace is shown below the operation that it links to',
   ])
 })
 
-test('of many attempts to count a view, only the last ones are shown', () => {
+test('if it takes many attempts to count a view, only the last attempts are shown', () => {
   const failed = Array.from({ length: 6 }, (_, n) =>
     process(`failed ${n}`, 5 + n, { error: 'UpstreamError: down', attributes: { 'batch.size': 1 } }),
   )
@@ -109,7 +109,7 @@ test('of many attempts to count a view, only the last ones are shown', () => {
   ])
 })
 
-test('of several plays in one trace, only the requested one is shown', () => {
+test('if a trace contains several plays, only the requested play is shown', () => {
   const other = span('other play', null, 2, 1, { kind: 'server' })
   const [section, ...rest] =
     toWaterfall([play, other, process('stray', 5, { parentSpanId: 'other play' })], isPlay)?.sections ?? []

@@ -15,7 +15,7 @@ const appWith = (...responses: InstanceResponse[]) =>
     createApiPage({ metadata: { name: 'metadata', getAll: async () => responses } }),
   )
 
-test('the document of a service links to the instance on which its calls can be tried', async () => {
+test('the OpenAPI document of a service links to the instance where you can try its calls', async () => {
   const response = await appWith(down, up).request('/api/documents/metadata')
   expect(await response.json()).toEqual({
     ...document,

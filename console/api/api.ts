@@ -11,7 +11,7 @@ import { problem } from '../../shared/http/errors.ts'
 import { parseSafely } from '../../shared/runtime/parse-safely.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
-/** A long timeout, because the first request makes a service generate its document. */
+/** The timeout is long, because a service generates its document on the first request. */
 const TIMEOUT_MS = 2_000
 
 const Document = z.looseObject({ info: z.looseObject({ description: z.string() }) })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { Controls, withoutControls } from '../../shared/contracts/controls.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
-/** Longer than any control request takes. */
+/** No control request takes this long. */
 const TIMEOUT_MS = 12_000
 const SOCKET = /^unix:(.+)$/
 
@@ -12,7 +12,7 @@ export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })
   .optional()
-  .meta({ description: 'Socket on which npm start accepts control requests; npm start sets it; unset: no controls' })
+  .meta({ description: 'Socket on which npm start accepts control requests; set by npm start; no controls if unset' })
 
 type Reply = { status: number; body: unknown }
 

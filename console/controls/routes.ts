@@ -20,12 +20,12 @@ const NO_SUPERVISOR =
   'Controls are not available here: npm start offers them for the processes that it runs, provided that only this machine can reach the console.'
 const NOT_LOCAL = 'Controls are available only to browsers on the machine that runs npm start.'
 
-/** Headers that a reverse proxy adds. Behind one, all clients appear to have its address. */
+/** Headers that a reverse proxy adds. Behind a proxy, all clients appear to have the address of the proxy. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
 
 const Errors = z.object({ errors: Problem.shape.errors })
 
-/** The POST routes belong to `npm start`, which validates the requests and documents them. */
+/** The POST routes belong to `npm start`, which documents them and validates their requests. */
 const undocumented = describeRoute({ hide: true })
 
 /**

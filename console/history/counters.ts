@@ -2,7 +2,8 @@ import type { Registry } from 'prom-client'
 import type { Distribution } from './distribution.ts'
 
 /**
- * The totals in the metrics of play since it started. Durations are keyed by `from to`: the caller and the callee.
+ * The totals that play's metrics have reached since the process started. The keys of `durations` have the form
+ * `from to`, where `from` is the caller and `to` is the callee.
  */
 export type Counters = {
   recorded: { log: number; outbox: number }

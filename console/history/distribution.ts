@@ -1,7 +1,7 @@
 /** A histogram of durations in seconds. `atMost` maps upper bounds to cumulative counts, as in Prometheus. */
 export type Distribution = { count: number; atMost: Map<number, number> }
 
-/** The values added since an earlier reading: all of them if the histogram was reset in between. */
+/** The values added since an earlier reading. If the histogram was reset in between, returns all of its values. */
 export function distributionSince(later: Distribution, earlier: Distribution | undefined): Distribution {
   if (!earlier || later.count < earlier.count) return later
   const atMost = [...later.atMost].map(([bound, n]) => [bound, n - (earlier.atMost.get(bound) ?? 0)] as const)
@@ -9,8 +9,8 @@ export function distributionSince(later: Distribution, earlier: Distribution | u
 }
 
 /**
- * The 99th percentile in milliseconds, interpolated in its bucket like `histogram_quantile` in Prometheus. Returns the
- * highest bound if the percentile exceeds it, and null without values.
+ * The 99th percentile in milliseconds, interpolated within its bucket, as `histogram_quantile` does in Prometheus.
+ * Returns the highest bound if the percentile exceeds that bound, and null if there are no values.
  */
 export function toP99({ count, atMost }: Distribution): number | null {
   if (count === 0) return null

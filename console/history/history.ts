@@ -64,8 +64,8 @@ export function createHistory({ file, metrics, clients, dependencies, backlog, h
     '24h': cached('24h'),
   }
   const report = createTransitionLog(log, {
-    failing: 'cannot sample the history',
-    recovered: 'sampling the history again',
+    failing: 'cannot take samples for the history',
+    recovered: 'taking samples for the history again',
   })
   let running: Promise<void> | undefined
 

@@ -10,7 +10,7 @@ export type Observed = Subject & { failure?: Pick<Failure, 'state' | 'reason'> }
 
 export type Observation = {
   subjects: Observed[]
-  /** When the process of each instance started, according to its own clock (RFC 3339). */
+  /** When the process of each instance started, according to the clock of that process (RFC 3339). */
   starts: (Subject & { url: string; startedAt: string })[]
   deliveries: (Delivery & { url: string })[]
 }

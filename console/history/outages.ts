@@ -8,7 +8,7 @@ type Tracked = Failure & { start: number; times: number }
 
 export type OutageTracker = {
   /**
-   * Adds the observations made at one time.
+   * Adds the observations made at the time `at`.
    * @returns the failures that consecutive observations confirm, and the confirmed failures that have ended
    */
   observe(at: number, subjects: readonly Observed[]): { failing: Tracked[]; recovered: Failure[] }

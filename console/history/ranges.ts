@@ -1,7 +1,7 @@
 import type { History, HistoryRange } from '../../shared/contracts/history.ts'
 import { type HistoryStore, type Step, startOf } from './store.ts'
 
-/** The length of a step, in seconds, and the number of steps in each range: at most 300. */
+/** For each range, the length of a step in seconds, and the number of steps (at most 300). */
 const RANGES: Record<HistoryRange, { step: Step; count: number }> = {
   '5m': { step: 1, count: 300 },
   '1h': { step: 15, count: 240 },

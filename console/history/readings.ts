@@ -11,7 +11,7 @@ export type Reading = {
   deliveries: readonly (Delivery & { url: string })[]
 }
 
-/** The sample of the time between two readings. */
+/** Returns the sample for the time between two readings. */
 export function toSample(at: number, later: Reading, earlier: Reading | undefined): Sample {
   const recorded = recordedSince(later.counters, earlier?.counters)
   const served = durationsSince(later.counters, earlier?.counters).get('viewer play')
@@ -27,7 +27,7 @@ export function toSample(at: number, later: Reading, earlier: Reading | undefine
   }
 }
 
-/** The 99th percentiles of the durations between two readings, in milliseconds by `from to`. */
+/** The 99th percentiles of the durations between two readings, in milliseconds, keyed by `from to`. */
 export function toP99s(later: Reading, earlier: Reading | undefined): Map<string, number | null> {
   const durations = durationsSince(later.counters, earlier?.counters)
   const deliveries = later.deliveries.flatMap(({ p99Ms }) => p99Ms ?? [])

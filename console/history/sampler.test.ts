@@ -92,7 +92,7 @@ test('when the clock is set back, samples that are now in the future are deleted
   expect(outages).toEqual([])
 })
 
-test('an outage lasts from the first to the last observation that shows it', async () => {
+test('an outage lasts from the first failed observation until the next successful observation', async () => {
   const edge = setUp()
   await edge.second({ subjects: [reportingUp] })
   for (let n = 0; n < 5; n += 1) await edge.second({ subjects: [reportingDown] })
@@ -148,13 +148,13 @@ test('the restart of a process with a wrong clock falls between the observations
 test.each([
   ['long ago', ['11:00:00', '11:30:00']],
   ['one after the other', ['11:59:58', '12:00:01']],
-])('processes that share one URL, and started %s, were not restarted', async (_, starts) => {
+])('processes that share one URL and started %s are not reported as restarted', async (_, starts) => {
   const edge = setUp()
   for (const startedAt of [...starts, ...starts]) await edge.second({ startedAt: at(startedAt) })
   expect(edge.history('5m').restarts).toEqual([])
 })
 
-test('the processes of an edge are counted, and their plays are added up', async () => {
+test('the history adds up the plays of all processes, and the traffic reports how many processes there are', async () => {
   const file = join(directory, 'shared.sqlite')
   const clock = createClock()
   const [first, second] = [setUp({ file, clock }), setUp({ file, clock })]
@@ -220,7 +220,7 @@ test('when the processes of an edge first start one after another, there is no r
   expect(second.history('5m')).toMatchObject({ outages: [], restarts: [] })
 })
 
-test('a file whose pages are damaged is replaced, even if opening it does not reveal the damage', async () => {
+test('a file with damaged pages is replaced, even if the damage goes undetected when the file is opened', async () => {
   const file = join(directory, 'pages.sqlite')
   const clock = createClock()
   const before = setUp({ file, clock })
@@ -299,7 +299,7 @@ function createClock() {
   }
 }
 
-/** An edge whose metrics and upstreams the test sets second by second. */
+/** A fake edge. The test sets its metrics and upstreams second by second. */
 function setUp({ file = ':memory:', clock = createClock() }: { file?: string; clock?: FakeClock } = {}) {
   const store = openHistory(file, randomUUID(), log)
   const counters: Counters = {

@@ -14,16 +14,16 @@ const SECOND_MS = 1_000
 const EARLY_MS = 50
 /** If there is no sample for this long, the process was suspended, blocked or not running. */
 const GAP_MS = 3_000
-/** If the two clocks diverge by more than this, the wall clock was changed. */
+/** If the wall clock and the monotonic clock diverge by more than this, the wall clock was changed. */
 const CLOCK_STEP_MS = 1_000
-/** An observation that takes longer says more about this process than about others. */
+/** An observation that takes longer is discarded: this process was suspended or blocked. */
 const MAX_OBSERVATION_MS = 900
 const PRUNE_MS = 60_000
 /** Percentiles cover this many seconds. */
 const WINDOW = 5
 /** Maximum number of samples to keep while the disk fails. */
 const MAX_UNWRITTEN = 60
-/** A locked file is logged once it delays more samples than this. */
+/** A locked history file is logged only after it has delayed more samples than this. */
 const MAX_DELAYED = 5
 
 const PLAY = { service: services.play.name, instance: '', state: 'down' } as const
@@ -43,11 +43,11 @@ type Deps = {
 }
 
 export type Sampler = {
-  /** Records an outage if no process was running before this one. */
+  /** Records an outage for the time during which no process of the edge was running. */
   start(): void
   /** Takes a sample of the second that has just ended. */
   sample(): Promise<void>
-  /** 99th percentiles of the last few seconds, in milliseconds by `from to`, as measured by this process. */
+  /** The 99th percentiles that this process measured in the last few seconds, in milliseconds, keyed by `from to`. */
   p99s(): Map<string, number | null>
   /** Milliseconds until the next sample is due. */
   untilNext(): number
@@ -95,7 +95,7 @@ export function createSampler({
   }
 
   /**
-   * Records an outage if no process took samples for too long. A change of the clock is not an outage.
+   * Records an outage if no process has taken a sample for too long. A change of the clock is not an outage.
    * @returns false if this process has not run continuously since the last sample
    */
   function checkContinuity(now: { wall: number; monotonic: number }): boolean {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** By `from to`: the number of calls, and the number of items in these calls, such as views. */
+/** The number of calls, and the number of items in these calls, such as views. Keyed by `from to`. */
 export const CallCounts = z.record(z.string(), z.tuple([z.number(), z.number()]))
 export type CallCounts = z.infer<typeof CallCounts>
 
@@ -37,7 +37,7 @@ export const TrafficRows = z.array(
 export const Started = z.object({ startedAt: z.string(), seenAt: z.number() })
 export const Time = z.object({ at: z.number().nullable() })
 
-/** The tables. Each process adds its own rows to `samples`. */
+/** Each process adds its own rows to `samples`. */
 export const schema = `
   CREATE TABLE IF NOT EXISTS samples (
     step INTEGER NOT NULL,

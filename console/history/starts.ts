@@ -3,7 +3,7 @@ import type { Observation } from './observe.ts'
 import { type KnownStart, toRestart } from './restarts.ts'
 import type { HistoryStore } from './store.ts'
 
-/** By this time after the start, every process that is still running has taken a sample. */
+/** Within this time after the start of this process, every other running process takes a sample. */
 const OWN_START_AFTER_MS = 4_000
 const SAVE_MS = 10_000
 
@@ -19,8 +19,8 @@ export function createStarts(store: HistoryStore, startedAt: string) {
 
   return {
     /**
-     * Records the start of this process as a restart if it replaces a process that has ended. Each ended process is
-     * replaced once; any further process is an additional one.
+     * Records the start of this process as a restart if it replaces a process that has ended. Each ended
+     * process has at most one replacement; any further new process counts as additional.
      */
     recordOwn(now: number): void {
       if (isOwnRecorded || now < ownStart + OWN_START_AFTER_MS) return

@@ -117,7 +117,7 @@ export function openHistoryStore(file: string, process: string) {
     },
     /** The number of other processes whose last sample is before `since`. */
     ended: (since: number) => Number(countEnded.get(process, since)?.n),
-    /** Adds the outage of a failure that was first observed at `start`, or extends it if it exists. */
+    /** Adds the outage of a failure that was first observed at `start`, or extends the outage if it exists. */
     fail({ service, instance, state, reason }: Failure, start: number, now: number): void {
       const { changes } = extend.run(now, reason, service, instance, state, start - OPEN_MS, now + OPEN_MS)
       if (Number(changes) === 0) insertOutage.run(service, instance, state, start, now, 1, reason)
@@ -135,7 +135,7 @@ export function openHistoryStore(file: string, process: string) {
       return stored.map((outage) => ({ ...outage, isOpen: outage.isOpen && outage.end >= to - OPEN_MS }))
     },
     addRestart: ({ service, instance }: Subject, at: number) => void insertRestart.run(service, instance, at),
-    /** Deletes the restarts after a time, because the process that seemed to be replaced is still running. */
+    /** Deletes the restarts later than `after`, because the process that seemed to be replaced is still running. */
     removeRestarts: ({ service, instance }: Subject, after: number) =>
       void removeRestarts.run(service, instance, after),
     restarts: (from: number, to: number) => Restarts.parse(selectRestarts.all(from, to)),

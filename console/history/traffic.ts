@@ -4,7 +4,7 @@ import type { HistoryStore } from './store.ts'
 const SECOND_MS = 1_000
 const WINDOW = 5
 
-/** Every play process observes the same calls on these links, so the calls are not added up. */
+/** Every play process observes the same calls on these links, so the highest count is used instead of the sum. */
 const SHARED = ['events queue-listener', 'queue-listener reporting']
 /** On these links, the items are cache reads. A read without a call is a cache hit. */
 const CACHED = ['play metadata', 'play cdnurl']
@@ -12,8 +12,8 @@ const CACHED = ['play metadata', 'play cdnurl']
 type Row = ReturnType<HistoryStore['traffic']>[number]
 
 /**
- * The traffic of the last few seconds, of all play processes that share the port.
- * @param p99s measured by this process
+ * The traffic of the last few seconds, added up over all play processes that share the port.
+ * @param p99s the latencies that this process measured, in milliseconds, keyed by `from to`
  * @returns undefined before the first sample
  */
 export function readTraffic(store: HistoryStore, p99s: Map<string, number | null>, now: number): Traffic | undefined {

@@ -1,10 +1,10 @@
 /**
- * Loads and shows something at an interval, until the returned function is called. A round that throws is reported as
- * an uncaught error, and does not stop the polling.
+ * Loads and shows a result at an interval, until the returned function is called. If a round throws, the error is
+ * reported as uncaught, and the polling continues.
  * @template Result
  * @param {() => Promise<Result>} load
  * @param {(result: Result) => void} show
- * @param {number} intervalMs from start to start
+ * @param {number} intervalMs from the start of one round to the start of the next
  */
 export function poll(load, show, intervalMs) {
   let timer = 0

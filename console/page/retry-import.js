@@ -1,7 +1,7 @@
 const RETRY_MS = 2_000
 
 /**
- * Imports a module, and retries until that succeeds.
+ * Imports a module, and retries until the import succeeds.
  * @template Module
  * @param {() => Promise<Module>} load
  * @param {() => void} onFailure called after each failed attempt

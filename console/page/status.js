@@ -4,7 +4,7 @@ import { poll } from './poll.js'
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
 const POLL_INTERVAL_MS = 500
-/** Enough for a service that hangs: `GET /status` then takes a third of a second. */
+/** If a service hangs, `GET /status` takes a third of a second. */
 const TIMEOUT_MS = 900
 
 /**

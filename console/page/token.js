@@ -7,8 +7,8 @@ import { USER_ID } from './user.js'
 /** @typedef {ReturnType<typeof createToken>} Token */
 
 /**
- * The input for the user's token, which is shown while the edge has an identity provider. The token is kept until the
- * tab is closed, and sent only to this edge.
+ * The input for the user's token. The input is shown while the edge has an identity provider. The token is kept until
+ * the tab is closed, and is sent only to this edge.
  * @param {{ onUser: (id: string) => void }} deps called with the user that the token names
  */
 export function createToken({ onUser }) {
@@ -60,7 +60,7 @@ export function createToken({ onUser }) {
 }
 
 /**
- * The subject of a JWT, without verifying it. Undefined if it is not a user id.
+ * Reads the subject of a JWT without verifying the token. Returns undefined if the subject is not a user id.
  * @param {string} token
  */
 function userOf(token) {

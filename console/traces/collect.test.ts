@@ -65,7 +65,7 @@ const REFUSED = [
 ] as const
 
 test.each(REFUSED)(
-  'play is not listed as missing if its only instance responds to itself with %s',
+  'play is not listed as missing if its only instance is this process, which returns %s',
   async (_, response) => {
     const kept = { get: () => [span('1', MINE)], all: () => [] }
     const play = serviceOf('play', () => [response])
@@ -81,7 +81,7 @@ test.each(REFUSED)('play is listed as missing if one of several instances respon
   expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: ['play'] })
 })
 
-test('a trace with a shared batch has the operations below the batch, but not those of other plays', async () => {
+test('a trace with a shared batch includes the spans below the batch, but no spans of other plays', async () => {
   const batch = span('1', OTHER, { links: [{ traceId: MINE, spanId: '9'.repeat(16) }] })
   const below = span('2', OTHER, { parentSpanId: batch.spanId })
   const further = span('3', OTHER, { parentSpanId: below.spanId })

@@ -19,7 +19,7 @@ const { requestId: REQUEST_ID, viewId: VIEW_ID, assetId: ASSET_ID, userId: USER_
 export type PlayList = {
   /** Lists the plays of this process. */
   local(query: Query): TracedPlays
-  /** Lists the plays of all instances of play that this process knows. */
+  /** Lists the plays of all known instances of play. */
   all(query: Query): Promise<TracedPlays>
 }
 

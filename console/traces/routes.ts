@@ -20,7 +20,7 @@ import type { PlayList } from './plays.ts'
 /** Concurrency limit: each trace is requested from every process. */
 const MAX_IN_FLIGHT = 20
 
-/** `viewer` is the only user whose plays the request may see; undefined if there is no such limit. */
+/** `viewer` is the only user whose plays the request may see; undefined if it may see all plays. */
 type ViewerEnv = AppEnv & { Variables: { viewer?: { id: string; plan?: string | undefined } } }
 
 /** Decides who may see which plays. */

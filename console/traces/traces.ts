@@ -13,7 +13,7 @@ type Clients = {
   siblings?: Client | undefined
 }
 
-/** The traces of this process and of all other processes that it knows. */
+/** The traces of this process and of all other known processes. */
 export function createTraces({ kept }: Pick<Tracing, 'kept'>, { services, siblings }: Clients): TraceDeps {
   const siblingClients = siblings ? [siblings] : []
   return {

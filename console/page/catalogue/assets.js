@@ -5,7 +5,7 @@
 /** @typedef {Partial<Record<'views' | 'qualified' | 'viewers', number | null>>} Counts */
 
 const PAGE_TIMEOUT_MS = 5_000
-/** Small, so that the first cards render sooner. */
+/** The first page is small, so that the first cards render sooner. */
 const FIRST_PAGE_SIZE = 60
 const PAGE_SIZE = 1_000
 /** Minimum time between two reloads of the list. */
@@ -57,7 +57,7 @@ export function createAssets({ onChange }) {
     for (const id of assets.keys()) if (!seen.has(id)) assets.delete(id)
   }
 
-  /** A call during a load schedules one more load after it. A failed load is retried. */
+  /** If a load is in progress, schedules one more load after it. Retries a failed load. */
   async function load() {
     isRequested = true
     if (isLoading) return

@@ -19,7 +19,7 @@ export function createFilterAddress(controls) {
 
   load()
   return {
-    /** Reads the values again after a change of history entry, because each entry has its own query. */
+    /** Reads the values again after a navigation in the browser history, because each entry has its own query. */
     load,
     /**
      * The value of a parameter.

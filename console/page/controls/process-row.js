@@ -80,7 +80,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
     node.dataset.state = STATES[process.state]
     setText(state, process.state)
     setText(detail, toDetail(process))
-    // `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
+    // Set `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
     kill.ariaDisabled = String(process.state === 'down')
     hang.ariaDisabled = String(process.state === 'down')
     hang.hidden = !process.actions.includes('hang')
@@ -93,7 +93,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
   return {
     node,
     show,
-    /** While the edge is unreachable, the state of its processes is unknown. */
+    /** Call this while the edge is unreachable, because the state of the processes is then unknown. */
     showUnknown() {
       node.dataset.state = 'unknown'
       setText(state, 'unknown')
@@ -105,7 +105,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
 /** @param {ControlledProcess} process */
 function toDetail({ pid, starts, lastExit, until, state }) {
   const ends = until === null ? '' : ` until ${timeOfDay.format(Date.parse(until))}`
-  if (state === 'down') return `down${ends}, by ${lastExit ?? 'a signal'}`
+  if (state === 'down') return `down${ends}, last exit: ${lastExit ?? 'unknown'}`
   const restarts = starts > 1 ? `, started ${starts} times` : ''
   return `pid ${pid}${state === 'hung' ? `, suspended${ends}` : restarts}`
 }

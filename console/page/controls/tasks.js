@@ -15,7 +15,7 @@ export function createTasks(client, reporter) {
     () => 'npm run seed',
     async () => {
       const { error } = await client.post('seed')
-      reporter.say(error ?? 'Adding the films of npm run seed…')
+      reporter.say(error ?? 'Running npm run seed to add the films…')
     },
   )
   const simulate = createButton(
@@ -100,7 +100,7 @@ export function createTasks(client, reporter) {
      */
     show({ seed: seeding, simulate: simulating }, can) {
       isSimulating = simulating?.state === 'running'
-      // `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
+      // Set `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
       seed.ariaDisabled = String(seeding?.state === 'running')
       setText(simulate, isSimulating ? 'Stop' : 'Simulate')
       poison.hidden = !can.includes('poison')

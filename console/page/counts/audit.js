@@ -49,7 +49,7 @@ function toTerms({ views, qualified, notQualified, direct, pending }) {
     [
       direct,
       'direct',
-      'Counted by a direct request to reporting. They are not in the log, so the view rules do not apply to them',
+      'Views counted by direct requests to reporting. They are not in the log, so the view rules do not apply to them',
     ],
     [pending, 'pending', 'Not watched for long enough yet, or counted by a release without view rules'],
   ]

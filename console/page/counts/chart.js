@@ -31,7 +31,7 @@ export function createChart({ onStep }) {
     onStep(step)
   }
 
-  /** @param {number | undefined} step undefined to select none */
+  /** @param {number | undefined} step undefined to clear the selection */
   function showCursor(step) {
     const left = step === undefined ? -10 : plot.valToPos(step, 'x')
     plot.setCursor({ left, top: left })
@@ -49,7 +49,7 @@ export function createChart({ onStep }) {
 
   return {
     /**
-     * The selected step stays selected when a new one begins.
+     * The selected step stays selected when a new step begins.
      * @param {Frame} next
      */
     show(next) {
@@ -61,7 +61,7 @@ export function createChart({ onStep }) {
       if (start !== undefined) showCursor(Math.max(0, frame.starts.indexOf(start)))
     },
     selected: () => selected,
-    /** Selects no step. */
+    /** Clears the selection. */
     reset: () => showCursor(undefined),
     focus: () => container.focus(),
   }
@@ -129,7 +129,7 @@ function toOptions(container, frame, onCursor) {
 /**
  * Moves the cursor to the nearest step.
  * @param {uPlot} plot
- * @param {number} left negative outside of the plot
+ * @param {number} left negative if the pointer is outside the plot
  * @param {number} top
  * @returns {[left: number, top: number]}
  */

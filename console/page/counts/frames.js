@@ -37,12 +37,12 @@ const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
  * @param {Date} end
  */
 function describeMinute(start, end) {
-  // For a step that ends at midnight, formatRange would add both dates.
+  // For a step that ends at midnight, formatRange would include both dates.
   return [start, end].map((at) => hourAndMinute.format(at)).join(RANGE_SEPARATOR)
 }
 
 /**
- * Times are local, but days are UTC days, as reporting counts them.
+ * Times are local, but days are UTC days, because reporting aligns its steps to UTC.
  * @type {Record<string, Range>}
  */
 export const ranges = {

@@ -9,7 +9,7 @@ const titles = {
   other: 'Repeats, and views that no rule has judged',
 }
 
-/** The time and the numbers below the chart, which screen readers announce as its value. */
+/** The time and the numbers below the chart. Screen readers announce them as the value of the chart. */
 export function createReadout() {
   const chart = byId('chart', HTMLElement)
   const caption = byId('chart-caption', HTMLElement)

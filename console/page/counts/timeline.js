@@ -75,7 +75,7 @@ export function createTimeline({ clock }) {
     select(range, undefined)
     chart.focus()
   })
-  // Select explicitly, because browsers restore the checked range when the page is reloaded.
+  // Select the range explicitly, because browsers restore the checked range when the page is reloaded.
   select(INITIAL_RANGE, undefined)
   whileVisible(() => {
     isVisible = true

@@ -10,7 +10,7 @@ import { createTraffic } from './traffic.js'
 const DEGRADED_MS = 5_000
 
 /**
- * The diagram of a play request, with the state of each service and data store in it.
+ * The diagram of a play request, with the state of each service and data store.
  * @param {{ onCatalogueChange: () => void }} deps called when assets have changed or may have changed
  */
 export function createFlow({ onCatalogueChange }) {
@@ -75,7 +75,7 @@ export function createFlow({ onCatalogueChange }) {
 }
 
 /**
- * A service that was down and is now unknown has not recovered.
+ * A service that was down has not recovered if its state is now unknown.
  * @param {string | undefined} state
  * @param {boolean} wasDown
  */
@@ -126,7 +126,7 @@ function showInstances(component, { instances = [] }) {
 
 /**
  * @param {HTMLElement} component
- * @param {number} processes that share the port of the edge
+ * @param {number} processes how many processes share the port of the edge
  */
 function showProcesses(component, processes) {
   const existing = component.querySelector('.processes')

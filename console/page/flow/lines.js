@@ -1,16 +1,16 @@
 import { svg } from '../svg.js'
 
 /**
- * A point on a side of a component. `share`: its distance from the left or top end, as a share of the side.
+ * A point on a side of a component. `share`: its distance from the left or top end, as a fraction of the side.
  * @typedef {[side: 'left' | 'right' | 'top' | 'bottom', share: number]} Port
  */
 /** @typedef {[from: string, to: string, start: Port, end: Port]} Line `start` is a port of `from`, and `end` of `to` */
-/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal`: the line is horizontal there */
+/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal`: the line is horizontal here */
 /** @typedef {{ from: string, to: string, start: Port, line: SVGPathElement }} Link */
 
 /** How far an arrowhead extends beyond the end of its line. */
 const HEAD = 7
-/** The position of labels on lines from play, as a share of the line: near the end, where these lines have diverged. */
+/** The position of labels on lines from play, as a fraction of the line. Near the end, these lines are far apart. */
 const LABEL_AT = 0.62
 
 /**
@@ -62,8 +62,8 @@ export function createLines(diagram, components, { onDraw }) {
 }
 
 /**
- * The position of the label of a line, in the coordinates of the diagram: beside a vertical line, above a horizontal
- * line, and on any other line.
+ * Where to place the label of a line, in the coordinates of the diagram: beside a vertical line, above a horizontal
+ * line, or on any other line.
  * @param {Link} edge
  */
 export function labelPoint({ from, start: [, share], line }) {

@@ -6,7 +6,7 @@ import { labelPoint } from './lines.js'
 /** @typedef {Traffic['edges'][0]} LinkTraffic */
 /** @typedef {import('./lines.js').Link} Link */
 
-/** Maximum number of dots per line and second. */
+/** Maximum number of dots per line per second. */
 const MAX_DOTS = 8
 const DOT_MS = 700
 const SECOND_MS = 1_000

@@ -5,7 +5,7 @@ import { svg } from '../svg.js'
 /** @typedef {import('./curves.js').Area} Area */
 
 const MIN_TICK_DISTANCE = 48
-/** Only wider gaps are labelled. */
+/** Only gaps that are wider than this are labelled. */
 const MIN_TEXT = 90
 
 /**
@@ -25,7 +25,7 @@ export function drawTicks({ ticks, start, end }, { x, left, right, bottom }) {
 }
 
 /**
- * Draws the times without samples.
+ * Draws the intervals without samples.
  * @param {Axis} axis
  * @param {Area} area
  */

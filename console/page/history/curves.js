@@ -91,7 +91,7 @@ function toRuns(values, x, y) {
 
 /** @param {Parameters<typeof toRuns>} run */
 function toLines(...run) {
-  // A run of one value is a dot.
+  // Draw a run of one value as a dot.
   return toRuns(...run)
     .map((points) => `M${points.map((point) => point.join(' ')).join('L')}${points.length === 1 ? 'h.1' : ''}`)
     .join('')

@@ -13,7 +13,7 @@ const SAME_MS = 3_000
 const MAX_SHOWN = 50
 
 /**
- * The outages and restarts in words, newest first. A restart that ended an outage is part of that event.
+ * The outages and restarts in words, newest first. A restart that ended an outage is part of the event of that outage.
  * @param {History} history
  * @returns {HistoryEvent[]}
  */
@@ -47,8 +47,8 @@ export function toEvents({ outages, restarts, now }) {
 }
 
 /**
- * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, so it does
- * not lose the focus.
+ * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, so a
+ * focused button keeps the focus.
  * @param {HTMLElement} list
  * @param {(at: number) => void} onSelect
  */

@@ -114,7 +114,7 @@ export function createHistory() {
     event.preventDefault()
     if (time.value) goTo(toLastTime(time.value, Date.parse(shown?.history.now ?? '') || Date.now()))
   })
-  // Set it explicitly, because browsers restore the checked range when the page is reloaded.
+  // Set the range explicitly, because browsers restore the checked range when the page is reloaded.
   setRange('5m')
   whileVisible(() => {
     isVisible = true

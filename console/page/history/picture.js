@@ -14,8 +14,8 @@ const ROW = 17
 const AXIS = 22
 
 /**
- * The picture of a history: curves, and below them a row for each component with its outages and restarts, all on one
- * time axis. The pointer or the arrow keys select a step.
+ * The picture of a history, on one time axis: the curves at the top, and below them a row for each component, with its
+ * outages and restarts. The pointer or the arrow keys select a step.
  * @param {HTMLElement} container
  * @param {{ onStep: (step: number | undefined) => void }} deps
  */

@@ -66,7 +66,7 @@ function toTicks(start, end) {
 }
 
 /**
- * The last time that a clock showed this time of day.
+ * The most recent moment at which the local clock showed this time of day.
  * @param {string} text HH:MM or HH:MM:SS
  * @param {number} now milliseconds since 1970
  */
@@ -75,7 +75,7 @@ export function toLastTime(text, now) {
   const time = new Date(now)
   time.setHours(hours, minutes, seconds, 0)
   if (time.getTime() <= now) return time.getTime()
-  // Not 24 hours earlier, because a day has 23 or 25 hours when the clocks change.
+  // Go back one calendar day instead of 24 hours, because a day has 23 or 25 hours when the clocks change.
   time.setDate(time.getDate() - 1)
   return time.setHours(hours, minutes, seconds, 0)
 }

@@ -1,11 +1,12 @@
-/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which exists only in secure contexts, such as https. */
+/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which exists only in secure contexts, like HTTPS pages. */
 export function createKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}"`
 }
 
 /**
- * The keys of plays. A play without a response may have been recorded, so the next press retries it with the same key.
+ * The keys to send with plays. A play without a response may have been recorded, so the next press retries it with the
+ * same key.
  */
 export function createKeys() {
   /** @type {Map<string, string>} */
@@ -16,7 +17,7 @@ export function createKeys() {
     /**
      * @param {string} path
      * @param {string} key
-     * @param {number} status 0 without a response
+     * @param {number} status 0 if there was no response
      */
     settle(path, key, status) {
       if (status === 0 || status >= 500) unanswered.set(path, key)

@@ -11,10 +11,10 @@ import { createWatchReports } from './watch-reports.js'
 /** @typedef {import('../plays/plays.js').Plays} Plays */
 /** @typedef {import('./response.js').PlayResponse} PlayResponse */
 /** @typedef {import('../token.js').Token} Token */
-/** @typedef {{ asset: Asset, userId: string, key: string, from: number }} Play `from` is in seconds of the video */
+/** @typedef {{ asset: Asset, userId: string, key: string, from: number }} Play `from` is the start position in seconds */
 
 /**
- * Plays assets at the edge, and shows the responses and the videos.
+ * Sends plays to the edge, and shows the responses and the videos.
  * @param {{
  *   user: { id: () => string | undefined }, token: Token, plays: Plays, onPlayed: (degraded: string[]) => void,
  * }} deps
@@ -56,7 +56,7 @@ export function createPlayer({ user, token, plays, onPlayed }) {
     const response = await postPlay(path, { 'idempotency-key': key, ...headers, ...listed.headers })
     listed.finish(response)
     keys.settle(path, key, response.status)
-    // With multiple requests in flight, show only the latest one.
+    // If multiple requests are in flight, show only the response to the latest.
     if (sequence !== latest) return
     shown = attempt
     const { playback } = response

@@ -1,6 +1,6 @@
 /** @typedef {import('./response.js').PlayResponse} PlayResponse */
 
-/** Longer than any play takes, unless the edge hangs. */
+/** No play takes this long, unless the edge hangs. */
 const TIMEOUT_MS = 5_000
 
 /**

@@ -41,7 +41,7 @@ export function createStage({ onRetry }) {
     if (problem === 'unsupported') return notify(text)
     notify(
       text,
-      element('p', { class: 'stage-hint' }, 'Playing it again is not counted as another view.'),
+      element('p', { class: 'stage-hint' }, 'Playing the video again is not counted as another view.'),
       createButton('Play again', onRetry),
     )
   }

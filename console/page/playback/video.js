@@ -4,7 +4,8 @@
  * @typedef {'expired' | 'rejected' | 'missing' | 'unreachable' | 'unsupported'} Problem
  */
 /**
- * `onStarted` is called once the video plays, possibly muted; `onProblem` at any time, such as when the link expires.
+ * `onStarted` is called once the video plays, possibly muted. `onProblem` may be called at any time, such as when the
+ * link expires.
  * @typedef {{
  *   from: number, signal: AbortSignal,
  *   onStarted: (state: 'audible' | 'muted' | 'paused') => void, onProblem: (problem: Problem) => void,
@@ -23,7 +24,7 @@ const types = {
 }
 
 /**
- * Without a worker, because the page's policy forbids scripts from blobs. A short buffer saves traffic for videos that
+ * There is no worker, because the page's CSP forbids scripts from blobs. A short buffer saves bandwidth for videos that
  * are not watched to the end.
  */
 const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength: 6, maxBufferSize: 0 }
@@ -119,8 +120,8 @@ function attachFile(video, url, { from, signal, onFailure }) {
 }
 
 /**
- * Starts a video, with sound if the browser allows it. Returns undefined if the video cannot be played; an
- * `error` event then reports that too.
+ * Starts a video, with sound if the browser allows it. Returns undefined if the video cannot be played; in
+ * that case, the video also fires an `error` event.
  * @param {HTMLVideoElement} video
  */
 async function start(video) {
@@ -140,7 +141,7 @@ async function start(video) {
 }
 
 /**
- * Players do not say why a video fails, so request it once more to find out.
+ * Players do not report why a video fails, so this requests the video once more to find out.
  * @param {string} url
  * @returns {Promise<Problem>}
  */

@@ -12,7 +12,7 @@ const MAX_ADVANCE_S = 2
  */
 export function createWatchReports({ token }) {
   /**
-   * The seconds watched of each view. Playing again after the link has expired continues the same view.
+   * How many seconds of each view have been watched. Playing again after the link has expired continues the same view.
    * @type {Map<string, number>}
    */
   const secondsWatched = new Map()
@@ -53,7 +53,7 @@ export function createWatchReports({ token }) {
       }
 
       /**
-       * @param {number} minimum seconds watched since the last report; with fewer, no report is sent
+       * @param {number} minimum no report is sent until this many more seconds have been watched
        */
       function report(minimum) {
         const seconds = secondsWatched.get(view.viewId) ?? 0

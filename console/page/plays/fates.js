@@ -8,7 +8,7 @@ import { UNRECORDED } from './trace-context.js'
 /** @typedef {import('../why/explain.js').Explanation} Explanation */
 /** @typedef {import('./waterfall.js').Waterfall} Waterfall */
 /**
- * What became of a play, as far as it is known. `waterfall` is null if the trace is not kept, and undefined until the
+ * What became of a play, as far as is known. `waterfall` is null if the trace is not kept, and undefined until the
  * edge has returned the trace.
  * @typedef {{ explanation?: Explanation, trace?: SystemTrace, waterfall?: Waterfall | null, isSettled: boolean }} Fate
  */
@@ -22,7 +22,7 @@ const SLOW_POLL_MS = 3_000
 const MAX_POLLS = 80
 /** Maximum number of plays per round, because the edge explains at most 20 views at once, for all pages together. */
 const MAX_PER_ROUND = 4
-/** Maximum number of reads after a view is counted, because its last spans may arrive slightly later. */
+/** Maximum number of times to read a trace after its view is counted: the last spans may arrive slightly later. */
 const MAX_TRACE_READS = 3
 const TRACE_TIMEOUT_MS = 2_000
 const MAX_KEPT = 200
@@ -78,7 +78,7 @@ export function createFates({ token, onChange }) {
    */
   async function readTrace(play, entry) {
     const waterfalls = await import('./waterfall.js').catch(() => undefined)
-    // The module did not load; the next read retries it.
+    // The module did not load; the next read retries the import.
     if (!waterfalls) return false
     const { isSpanOf, toWaterfall } = waterfalls
     const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })

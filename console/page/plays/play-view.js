@@ -31,7 +31,7 @@ export function createPlayView({ titleOf }) {
     const { play, fates } = shown
     const fate = fates.of(play)
     const content = JSON.stringify([play, fate.explanation, fate.waterfall, isLoading])
-    // Replacing unchanged content would lose the focus and a selected id.
+    // Replacing unchanged content would lose the focus and the text selection.
     if (content === rendered) return
     rendered = content
     const { explanation, waterfall, trace } = fate
@@ -54,7 +54,7 @@ export function createPlayView({ titleOf }) {
     isPressOnBackdrop = isOnBackdrop(event, dialog)
   })
   dialog.addEventListener('click', (event) => {
-    // Ignore a text selection that ends on the backdrop. Close for a link, which leads to another part of the page.
+    // Ignore a text selection that ends on the backdrop. A link leads to another part of the page, so close the dialog.
     const isBackdropClick = isPressOnBackdrop && isOnBackdrop(event, dialog)
     if (isBackdropClick || event.target instanceof HTMLAnchorElement) dialog.close()
   })
@@ -116,12 +116,12 @@ function renderAbsence(isLoading, isPartial) {
     ? 'Collecting the spans of all services…'
     : isPartial
       ? 'There is no waterfall: the spans of the play service are missing. The service was restarted, or another instance served this page.'
-      : 'There is no waterfall: the trace of this play was not recorded, or has been replaced by newer ones. Each service keeps its last TRACES_KEPT traces.'
+      : 'There is no waterfall: the trace of this play was not recorded, or has been replaced by newer traces. Each service keeps its last TRACES_KEPT traces.'
   return element('p', { class: 'hint' }, text)
 }
 
 /**
- * The operations in order of their start, each with a bar on the scale of its section.
+ * The operations of a section, sorted by start time, each with a bar on the scale of the section.
  * @param {Section} section
  */
 function renderSection({ title, fromMs, toMs, rows }) {

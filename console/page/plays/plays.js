@@ -7,7 +7,7 @@ import { describeFate } from './play-row.js'
 import { startTrace, UNRECORDED } from './trace-context.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
-/** @typedef {Omit<TracedPlay, 'status'> & { status: number | undefined }} Play `status` is undefined until the response */
+/** @typedef {Omit<TracedPlay, 'status'> & { status: number | undefined }} Play `status`: undefined before the response */
 /** @typedef {{ status: number, viewId: string | null, requestId: string | null, ms: number }} PlayResult */
 /** @typedef {ReturnType<typeof createPlays>} Plays */
 /** @typedef {ReturnType<typeof createFates>} Fates */
@@ -61,7 +61,7 @@ export function createPlays({ titleOf, token, clock }) {
     if (latest && keyOf(latest) === keyOf(play)) announce(latest)
   }
 
-  /** Two separate trackers, so that the plays of other users do not displace the plays of this page. */
+  /** The trackers are separate, so that the plays of other users do not displace the plays of this page. */
   const fates = { own: createFates({ token, onChange }), others: createFates({ token, onChange }) }
   const shownFates = () => (isOwn ? fates.own : fates.others)
 
@@ -147,7 +147,7 @@ export function createPlays({ titleOf, token, clock }) {
       (found) => {
         if (found === undefined) return render()
         state = typeof found === 'string' ? found : 'none'
-        // What is shown may be out of date while the edge is down, but it is not wrong.
+        // Keep the old list while the edge is down: the list may be out of date, but it is not wrong.
         if (typeof found !== 'string') others = found
         else if (found === 'forbidden') others = []
         render()
@@ -159,7 +159,7 @@ export function createPlays({ titleOf, token, clock }) {
 
   return {
     /**
-     * Adds a play of this page, whose trace is always recorded.
+     * Adds a play that this page sends. The trace of such a play is always recorded.
      * @param {{ assetId: string, userId: string }} play
      */
     start({ assetId, userId }) {
@@ -184,7 +184,7 @@ export function createPlays({ titleOf, token, clock }) {
 }
 
 /**
- * True while the pointer is over the list: rows must not move under it.
+ * Returns true while the pointer is over the list. Rows must not move under the pointer.
  * @param {HTMLElement} list
  */
 function isBusy(list) {

@@ -11,5 +11,5 @@ export function startTrace() {
   return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-01` }
 }
 
-/** For requests that only observe the system: if they were recorded, they would displace the traces of plays. */
+/** Headers for requests that only observe the system: recording these requests would displace the traces of plays. */
 export const UNRECORDED = { traceparent: `00-${randomHex(16)}-${randomHex(8)}-00` }

@@ -37,7 +37,7 @@ export function isSpanOf({ viewId, requestId }) {
  * until the view is counted.
  * @param {TraceSpan[]} spans
  * @param {(span: TraceSpan) => boolean} isPlay
- * @returns {Waterfall | undefined} undefined without the span of the play
+ * @returns {Waterfall | undefined} undefined if the spans do not include the play itself
  */
 export function toWaterfall(spans, isPlay) {
   const root = spans.find(isPlay)

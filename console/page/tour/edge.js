@@ -8,7 +8,7 @@ import { postPlay } from '../playback/post-play.js'
 /** @typedef {import('../../../shared/contracts/playback.ts').Playback} Playback */
 /** @typedef {import('../../../shared/contracts/view-explanation.ts').ExplainedView} ExplainedView */
 /**
- * `status` is 0 without a response. `ms`: how long the response took.
+ * `status` is 0 if there was no response. `ms`: how long the response took.
  * @typedef {{ status: number, viewId: string | null, playback: Playback | undefined, key: string, ms: number }} Played
  */
 
@@ -18,7 +18,7 @@ const DEFAULT_ASSET = '456'
 const LEASE_S = 15
 
 /**
- * The requests of the tour, which all go to play, in a browser as in Node.
+ * The requests of the tour. They all go to play, whether the tour runs in a browser or in Node.
  * @param {string} origin of play; an empty string on the page that play serves
  * @param {() => string | undefined} token of the controls
  */
@@ -44,7 +44,7 @@ export function createEdge(origin, token) {
   return {
     asset: DEFAULT_ASSET,
     /**
-     * Plays an asset as a user. Each play has an idempotency key; a play with an earlier key is a retry.
+     * Plays an asset as a user. Each play has an idempotency key; a play that reuses a key is a retry.
      * @param {string} user
      * @param {{ asset?: string, key?: string }} [options]
      * @returns {Promise<Played>}
@@ -56,7 +56,7 @@ export function createEdge(origin, token) {
     },
     /**
      * @param {string} viewId
-     * @returns {Promise<ExplainedView | undefined>} undefined if it is unknown at the moment
+     * @returns {Promise<ExplainedView | undefined>} undefined if there is no explanation at the moment
      */
     explain: (viewId) => readJson(`/views/${encodeURIComponent(viewId)}`),
     /** @returns {Promise<SystemStatus | undefined>} undefined while the edge is unreachable */
@@ -67,8 +67,8 @@ export function createEdge(origin, token) {
       return controls ?? { state: 'off', reason: 'The edge is unreachable.', can: [], processes: [], commands: {} }
     },
     /**
-     * Reserves the system for a step, or extends the reservation. Without controls, no step breaks anything, so
-     * each step is granted.
+     * Reserves the system for a step, or extends the reservation. Without controls, no step can break anything,
+     * so every reservation is granted.
      * @param {string} holder the id of this tour
      * @param {string} step
      * @param {number} [seconds] 0 ends the reservation

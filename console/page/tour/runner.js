@@ -8,8 +8,8 @@
  * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
  * system, whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that
  * the step uses, and `kills` the processes that npm start must be able to control. `action` is the text of the button,
- * and `command` is its equivalent in a terminal: `{edge}` stands for the address of the edge, and `{reporting}` for the
- * pid of that process.
+ * and `command` is the equivalent terminal command: `{edge}` stands for the address of the edge, and `{reporting}` for
+ * the pid of reporting.
  * @template Facts
  * @template [Used=Driver] the part of the driver that the step uses
  * @typedef {{
@@ -30,7 +30,7 @@
 
 export const NEEDS_TOKENS = 'Plays require a user token here. To take the tour, start the system without AUTH_JWKS_URL.'
 
-/** Thrown by a step that cannot run in this system. The message says why. */
+/** Thrown by a step that cannot run on this system. The message says why. */
 export class SkippedError extends Error {
   /** @param {string} message */
   constructor(message) {

@@ -8,7 +8,7 @@ export const doubleClick = {
   action: 'Double-click',
   intro: [
     'The same viewer plays the same film twice within a second. Both plays get a 200.',
-    'The log keeps both. The view rules decide whether each one qualifies, and give the reason.',
+    'The log keeps both plays. The view rules decide whether each of them qualifies, and give the reason.',
   ],
   command: 'for n in 1 2; do curl -X POST {edge}/play/asset/456/user/8; done',
   predict: {
@@ -23,12 +23,12 @@ export const doubleClick = {
         text: '2 views, 1 qualified',
         isRight: true,
         reason:
-          'Both plays are views. The second one is a repeat within 30 s, the double-click rule of COUNTER 5.1, so it does not qualify.',
+          'Both plays are views. The second play is a repeat within 30 s, so it does not qualify, as under the double-click rule of COUNTER 5.1.',
       },
       {
         text: '2 views, 2 qualified',
         reason:
-          'The second play follows within 30 s, so the rule “repeat” filters it, as COUNTER 5.1 does with double clicks.',
+          'The second play follows within 30 s, so the rule “repeat” filters it out, as COUNTER 5.1 does with double clicks.',
       },
     ],
   },

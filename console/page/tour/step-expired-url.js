@@ -10,7 +10,7 @@ export const expiredUrl = {
   minutes: '30 s',
   action: 'Let it expire',
   intro: [
-    'The URL of a video is signed, and valid for a few hours. This one expires while somebody is watching: the CDN refuses the next segment.',
+    'The URL of a video is signed, and valid for a few hours. In this step, the URL expires while somebody is watching, so the CDN refuses the next segment.',
     'The player retries the play, with the same Idempotency-Key.',
   ],
   predict: {

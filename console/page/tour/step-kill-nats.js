@@ -1,4 +1,4 @@
-/** Number of plays before the outage, during it, and after it. */
+/** Number of plays in each phase: before, during and after the outage. */
 const PLAYS = 4
 
 /** @type {import('./runner.js').Step<{ answered: number, degraded: number, views: number, naive: number, published: number }>} */
@@ -71,7 +71,7 @@ export const killNats = {
     return {
       ok,
       sentence: ok
-        ? `This system counted all ${answered} plays; ${degraded} of them waited in the outbox. The naive counter drifted by ${drift}, and cannot detect it.`
+        ? `This system counted all ${answered} plays; ${degraded} of them waited in the outbox. The naive counter drifted by ${drift}, and cannot detect the drift.`
         : `${answered} plays got a 200, but ${views} views were counted.`,
       facts: [
         ['Answered 200', `${answered} of ${3 * PLAYS}`],

@@ -1,6 +1,6 @@
 import { processesOf } from './runner.js'
 
-/** Browsers open at most six connections, and the kill and the status need one each. */
+/** Browsers open at most six connections per host, and the kill and the status need one each. */
 const PLAYS = 3
 const HANG_SECONDS = 2
 
@@ -41,7 +41,7 @@ export const killPlay = {
   async run(stage) {
     const { play, control, controls, untilRunning, untilReady, untilCounted, note, user } = stage
     const { processes } = await controls()
-    // If npm start does not run NATS, NATS is not suspended: the plays are faster, and fewer of them are cut off.
+    // NATS is suspended only if npm start runs it. Otherwise, the plays are faster, and fewer of them are cut off.
     const nats = processesOf(processes, 'nats')
     const edges = processesOf(processes, 'play')
     await Promise.all(nats.map(({ name }) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))

@@ -8,7 +8,7 @@ import { createStepCard } from './step-card.js'
 import { steps } from './steps.js'
 import { createTurns } from './turns.js'
 
-/** Long enough to watch an outage. */
+/** Each outage lasts long enough to be watched. */
 const OUTAGE_SECONDS = 5
 const IDENTITY_MS = 500
 const CHECK_MS = 2_000

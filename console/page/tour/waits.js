@@ -7,18 +7,19 @@ const POLL_MS = 100
 const LATE_MS = 400
 
 /**
- * Creates the waits of the tour steps. After `patienceMs`, a wait throws an error that says what is still wrong.
+ * Creates the functions that wait on behalf of the tour steps. After `patienceMs`, they throw an error that says what
+ * is still wrong.
  * @param {{
  *   requests: Pick<ReturnType<typeof import('./edge.js').createEdge>, 'status' | 'controls' | 'play'>,
  *   ledger: ReturnType<typeof import('./ledger.js').createLedger>,
  *   patienceMs: number,
- * }} deps `requests.play` adds to the ledger
+ * }} deps `requests.play` adds the view to the ledger
  */
 export function createWaits({ requests: { status, controls, play }, ledger, patienceMs }) {
   /**
-   * Repeats `attempt` until it returns something.
+   * Repeats `attempt` until it returns a value other than undefined or false.
    * @template Value
-   * @param {string} problem what is wrong until then, for the error message
+   * @param {string} problem what is still wrong if the time runs out, for the error message
    * @param {() => Promise<Value | undefined | false>} attempt
    * @returns {Promise<Value>}
    */
@@ -33,8 +34,8 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   }
 
   /**
-   * Waits until reporting has counts, and returns the number of views that it counts for a user. The number is in the
-   * response to a retry of the last play.
+   * Waits until reporting has counts, and returns the number of views of a user. Reads the number from the response to a
+   * retry of the user's last play.
    * @param {string} user
    */
   function viewsOf(user) {
@@ -63,7 +64,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
       }
     },
     /**
-     * Waits until a component is in a state.
+     * Waits until a component is in the given state.
      * @param {string} component
      * @param {string} state
      */

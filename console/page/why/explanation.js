@@ -8,7 +8,7 @@ import { dateAndTime } from '../format-time.js'
 const PREFIX = '#why='
 
 /**
- * A link to the explanation of a view, in this page.
+ * A link to the explanation of a view, on this page.
  * @param {string} id
  * @param {string} [text]
  */
@@ -76,7 +76,7 @@ const outcomes = {
  * @returns {Outcome}
  */
 export function toOutcome({ state, verdict, reason }) {
-  // The reason of a pending view only says why the view does not qualify yet.
+  // The reason for a pending verdict only says why the view does not qualify yet.
   const decided = verdict === 'pending' ? verdict : reason
   const key = decided ?? (state === 'counted' ? (verdict ?? 'unjudged') : state)
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`

@@ -7,8 +7,8 @@ import { postPlay } from '../playback/post-play.js'
 /** @typedef {import('../token.js').Token} Token */
 /** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
 /**
- * `run` makes the plays and returns the result of the last one, with a note. Without `run`, the user has to cause the
- * outcome.
+ * `run` sends the plays, and returns the result of the play to explain, with a note. Without `run`, the user has to
+ * cause the outcome.
  * @typedef {{
  *   name: string, how: string, code?: string, button?: string,
  *   run?: (play: Play) => Promise<Played & { note?: string }>,
@@ -25,7 +25,7 @@ const examples = [
   },
   {
     name: 'repeat',
-    how: 'The same user plays it again within 30 s.',
+    how: 'The same user plays the same asset again within 30 s.',
     button: 'Play twice',
     async run(play) {
       await play({})
@@ -34,7 +34,7 @@ const examples = [
   },
   {
     name: 'retried',
-    how: 'A client misses the response, and sends the same Idempotency-Key again.',
+    how: 'A client does not receive the response, and sends the same Idempotency-Key again.',
     button: 'Send the same key twice',
     async run(play) {
       const key = createKey()
@@ -69,8 +69,9 @@ const RETRIED =
 const REUSED = 'The second play was rejected with status 422, so it is not a view. This is the first play:'
 
 /**
- * A list that says how to cause each outcome, with a button for each outcome that requires only plays. Without a token,
- * each example plays as a new user, so that earlier plays do not matter. With a token, it plays as the token's user.
+ * A list that says how to cause each outcome, with a button for each outcome that plays alone can cause. Without a
+ * token, each example plays as a new user, so that earlier plays do not matter. With a token, each example plays as the
+ * token's user.
  * @param {{ assetIds: () => string[], token: Token, plays: import('../plays/plays.js').Plays, why: Why }} deps
  */
 export function createExamples({ assetIds, token, plays, why }) {
