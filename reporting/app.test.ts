@@ -253,7 +253,7 @@ describe('a batch from the log', () => {
     expect(await get('/events/asset/a')).toMatchObject([200, { id: 'a', views: 2 }])
   })
 
-  test('may have no views', async () => {
+  test('is accepted without views', async () => {
     const { post } = setUp()
     expect(await post('/events', { ...first, views: [] })).toEqual([200, { stream: 's', sequence: 3 }])
   })
@@ -312,7 +312,7 @@ describe.each([
     await expectProblem(await setUp().app.request(path, { method: 'POST', body: valid, headers }), 411)
   })
 
-  test('is the only method: GET gets a 405', async () => {
+  test('is the only allowed method: GET returns 405', async () => {
     const response = await setUp().app.request(path)
     await expectProblem(response, 405)
     expect(response.headers.get('allow')).toBe('POST')

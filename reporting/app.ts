@@ -141,7 +141,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
         operationId: 'lookUpCounts',
         summary: 'Look up the counts of many assets and users',
         description:
-          'Returns 0 for unknown ids, and only a status while the counts are behind the log. Maximum body size: 4,194,304 bytes',
+          'Unknown ids have a count of 0. While the counts are behind the log, the response contains only a status. Maximum body size: 4,194,304 bytes',
         responses: { 200: ListedResponse },
         problems: BODY_PROBLEMS,
         namesUsers: true,

@@ -69,7 +69,7 @@ export type CountStore = {
   /**
    * If the batch starts at the position, counts its views except duplicates, and advances the position. Otherwise,
    * changes nothing.
-   * @returns what was counted, and the gaps; undefined if the batch starts elsewhere
+   * @returns what the batch adds to the counts; undefined if it does not start at the position
    * @throws UnavailableError if there is no room for new ids in the batch; nothing is changed
    */
   apply(batch: CountBatch): Promise<Verdicts | undefined>

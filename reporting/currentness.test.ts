@@ -3,13 +3,13 @@ import { createCurrentness, onceLoaded } from './currentness.ts'
 
 const MAX_LAG_MS = 10_000
 
-test('counts that no log feeds are current', () => {
+test('counts that are not fed by a log are current', () => {
   const { counting, wait } = setUp({ isFedByLog: false })
   wait(60_000)
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts that are still loading are not current, even if no log feeds them', () => {
+test('counts that are still loading are not current, even if they are not fed by a log', () => {
   let id: string | undefined
   const { isCurrent, counting } = onceLoaded(createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog: false }), {
     id: () => id,
@@ -19,7 +19,7 @@ test('counts that are still loading are not current, even if no log feeds them',
   expect([isCurrent(), counting()]).toEqual([true, { state: 'current', progress: 1, store: 'store' }])
 })
 
-test('counts that a log feeds are not current until the end of the log is known', () => {
+test('counts that are fed by a log are not current until the end of the log is known', () => {
   const { counting, wait } = setUp()
   wait(60_000)
   expect(counting()).toEqual({ state: 'unknown', progress: 0 })
@@ -31,7 +31,7 @@ test('counts of an empty log are current immediately', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts are replaying once a log feeds them, even if no log was expected', () => {
+test('counts are replaying once a log feeds them, even if no log was configured', () => {
   const { counting, observe } = setUp({ isFedByLog: false })
   observe(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
@@ -88,7 +88,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are in the state unknown once reports stop, and then have to catch up', () => {
+  test('are in state `unknown` once reports stop, and then have to catch up', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     wait(MAX_LAG_MS - 1)

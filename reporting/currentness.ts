@@ -25,8 +25,8 @@ type Options = {
 }
 
 /**
- * Decides whether the counts are current: they have caught up with the log since the start, they lag by at most
- * `maxLagMs`, and the end of the log was reported within that time.
+ * Decides whether the counts are current: they have caught up with the log since this process started, they lag by at
+ * most `maxLagMs`, and the end of the log was last reported at most `maxLagMs` ago.
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)
@@ -41,7 +41,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
 
   const isCurrent = () => now() < currentUntil
 
-  /** An old timestamp may come from an incorrect clock, so it counts only if the lag confirms it. */
+  /** An incorrect clock can make a message look old, so its age is ignored unless the lag confirms it. */
   function isTooOld(oldest: string | undefined): boolean {
     return oldest !== undefined && lag.lagMs() >= CAUGHT_UP_MS && Date.now() - Date.parse(oldest) > maxLagMs
   }

@@ -13,7 +13,7 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([])
   })
 
-  test('are counted per producer', () => {
+  test('are counted even if another producer uses the same serials', () => {
     const log = read()
     expect(log.views(view(1, 'p'), view(1, 'q'), view(2, 'p'))).toEqual([1, 1, 2])
     expect(log.gaps).toEqual([])

@@ -4,7 +4,7 @@ import type { Predecessor, View } from '../shared/contracts/view.ts'
 /** How many producers to remember. A play instance becomes a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
 
-/** What identifies a view in the log, and the sequence of its message. */
+/** The fields that identify a view in the log, and the sequence of its message. */
 type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'> & { sequence?: number }
 
 /** The views and the dead letters between two positions in the log. */
@@ -52,7 +52,7 @@ export type DeduplicationState = {
 /**
  * Drops duplicates, including messages that the broker itself stored twice. The serials of a producer are consecutive.
  * A serial that is not larger than the last one is a duplicate. A serial that is larger than the next expected one
- * shows that the log lost acknowledged views. Views without a serial are unique by source and id.
+ * shows that the log lost acknowledged views. Views without a serial are deduplicated by source and id.
  */
 export function createDeduplicator(state: DeduplicationState, maxProducers = MAX_PRODUCERS): Deduplicate {
   const { producers, knownIds } = state
@@ -71,7 +71,8 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
   }
 
   /**
-   * Forgets producers whose last message has expired, and above `maxProducers`, those that have been silent longest.
+   * Forgets producers whose last message has expired. If more than `maxProducers` remain, also forgets those that have
+   * been silent longest.
    */
   function forgetBefore(first: number): void {
     for (const [producer, { sequence }] of producers) {
@@ -97,7 +98,10 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       last.serial = to
       return true
     }
-    /** Any program may name a predecessor, so this reports a loss, but does not consume the serials. */
+    /**
+     * Reports the missing serials of a predecessor, but does not consume them, because any program may name any
+     * predecessor.
+     */
     function end({ producer, serial }: Predecessor): void {
       const last = lastOf(producer, serial + 1, through)
       reportGap(producer, last, serial)

@@ -5,21 +5,24 @@ export const DIGEST_BYTES = 16
 /** All calls share this buffer, because each call is synchronous. */
 const scratch = Buffer.alloc(32)
 
-/** The first bytes of the SHA-256 of a text in UTF-16. In UTF-8, all lone surrogates would be encoded alike. */
+/**
+ * Returns the first bytes of the SHA-256 of a text. The text is encoded in UTF-16, because UTF-8 would encode all lone
+ * surrogates alike.
+ */
 export function toDigest(text: string): Buffer {
   return Buffer.from(toDigestText(text), 'latin1')
 }
 
 /**
- * Each character is one byte of the digest. Creating a string takes half as long as creating a Buffer. Unlike a
- * slice of the hash, this string does not retain the whole hash.
+ * Returns the digest as a string in which each character is one byte. Creating a string takes half as long as creating
+ * a Buffer. Unlike a slice of the hash, this string does not retain the whole hash.
  */
 function toDigestText(text: string): string {
   scratch.write(hash('sha256', Buffer.from(text, 'utf16le'), 'binary'), 'latin1')
   return scratch.toString('latin1', 0, DIGEST_BYTES)
 }
 
-/** Identifies the view that watch reports refer to. Plays of several assets or users may claim the same view id. */
+/** Identifies the view that watch reports refer to. Plays of different assets or users may claim the same view id. */
 export function toReportKey({ viewId, assetId, userId }: { viewId: string; assetId: string; userId: string }): string {
   return toDigest(JSON.stringify([viewId, assetId, userId])).toString('base64url')
 }

@@ -60,7 +60,7 @@ export function describeVerdicts(store: Store) {
     expect(await counts.counts('user', 'u')).toEqual({ views: 4, qualified: 2 })
   })
 
-  test('an event in a dead letter is rejected, unless a view has its id', async () => {
+  test('an event in a dead letter is rejected, unless a view has the same id', async () => {
     await using opened = await open()
     const { counts } = opened
     const skipped = [
@@ -87,7 +87,7 @@ export function describeVerdicts(store: Store) {
     expect(await counts.explain('x')).toMatchObject(counted)
   })
 
-  test('the top list can rank by qualified views', async () => {
+  test('the top list can be ranked by qualified views', async () => {
     await using opened = await open()
     const plays = [...Array(3).fill('a'), 'b', 'b', 'c'].map((assetId, n) => {
       const userId = assetId === 'a' ? 'u' : `user-${n}`

@@ -23,7 +23,7 @@ describe('a play of the same asset by the same user', () => {
     ])
   })
 
-  test('is also a repeat if it is up to 30 s older than the previous one in the log', () => {
+  test('is also a repeat if it took place up to 30 s before the play that precedes it in the log', () => {
     expect(judge([{ at: 20 }, { at: 0 }])).toEqual(['qualified', 'not-qualified'])
     expect(judge([{ at: 40 }, { at: 0 }])).toEqual(['qualified', 'qualified'])
   })
@@ -50,7 +50,7 @@ test('a play of another asset, or by another user, qualifies', () => {
   ])
 })
 
-test('nothing is forgotten when the clock of the log goes backwards', () => {
+test('earlier plays are remembered even if the timestamps of the log go backwards', () => {
   expect(
     judge([
       { at: 0, stored: 60 },

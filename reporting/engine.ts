@@ -21,9 +21,9 @@ export type Verdicts = {
   grown: Growth[]
   /** Why watch-time reports had no effect: one entry per report. */
   ignoredReports: IgnoredReport[]
-  /** Number of events that the log contains more than once. */
+  /** Number of views that were dropped as duplicates. */
   duplicates: number
-  /** Number of events that repeat the id of a view because of an idempotent retry. */
+  /** Number of idempotent retries: events that repeat the id of an earlier view. */
   retried: number
   /** Number of events that reuse the idempotency key of another play. */
   keysReused: number

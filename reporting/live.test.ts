@@ -35,7 +35,7 @@ test('events add up to the same top lists as GET /events/top', async () => {
   expect(seconds.reduce((sum, views) => sum + views, 0)).toBe(1_001)
 })
 
-test('a subscriber that reconnects soon receives what it missed, even if nobody else was subscribed', async () => {
+test('a subscriber that reconnects quickly receives what it missed, even if there was no other subscriber', async () => {
   const subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await eventually(() => expect(subscriber.events).not.toHaveLength(0))
   await subscriber[Symbol.asyncDispose]()

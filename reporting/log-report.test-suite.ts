@@ -8,7 +8,7 @@ import type { Store } from './opened-store.test-suite.ts'
 /** The conformance suite for reports about the end of the log. */
 export function describeReports({ open }: Pick<Store, 'open'>) {
   describe('a report', () => {
-    test('reaches every instance with the position, both on its own and in a batch', async () => {
+    test('reaches every instance together with the position, whether it is sent alone or in a batch', async () => {
       const observed: [LogReport, LogPosition | undefined][] = []
       await using opened = await open((report, position) => observed.push([report, position]))
       const instances = 1 + opened.others.length

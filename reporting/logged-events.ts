@@ -2,7 +2,7 @@ import type { EventBatch } from '../shared/contracts/event-batch.ts'
 import type { View, WatchedView } from '../shared/contracts/view.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
 
-/** A view in the log. `clock`: the latest time at which the log stored a message so far. `at`: the time of the play. */
+/** A view in the log. `clock`: the latest time so far at which the log stored a message. `at`: the time of the play. */
 export type LoggedView = RuleEvent &
   Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed' | 'duration'> & {
     sequence: number

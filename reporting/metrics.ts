@@ -12,7 +12,7 @@ const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
-/** Wraps the counts with metrics, and logs lost views and new incarnations of the log. */
+/** Instruments the counts with metrics, and logs lost views and new incarnations of the log. */
 export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): CountStore {
   const registers = [metrics]
   const views = new Counter({
@@ -47,7 +47,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const duplicates = new Counter({
     name: 'duplicate_views_total',
-    help: 'Views that the log contains more than once; each is counted once',
+    help: 'Duplicates of views in the log; they are not counted',
     registers,
   })
   const lost = new Counter({
@@ -122,7 +122,7 @@ async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read
   gauge.set(labels, await read().catch(() => Number.NaN))
 }
 
-/** Exposes the capacity of the maps. */
+/** Exposes the capacity of the in-memory counts. */
 export function exposeCapacity(metrics: Metrics, { maxIds, isHeapFull }: Capacity): void {
   const registers = [metrics]
   new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(

@@ -20,7 +20,7 @@ test.each([-299_001, -31_536_000_000, 6_000])('a view %i ms from now is outside 
   expect(countsOf([ms])).toEqual({}),
 )
 
-test('views of the same second are added up, in any order', () => {
+test('views in the same second are summed, in any order', () => {
   expect(countsOf([-10_000, 0, -9_001, -9_500])).toEqual({ [now - 10]: 3, [now]: 1 })
 })
 

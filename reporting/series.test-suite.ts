@@ -13,7 +13,7 @@ const HOUR_S = 3_600
 const DAY_S = 86_400
 const assets = [undefined, 'a', 'b', 'unknown']
 
-/** Durations in seconds: short ones, and some around the retention of each step. */
+/** Durations in seconds: short ones, and some close to the retention period of each step. */
 const duration = fc.oneof(
   fc.integer({ min: 0, max: 2 * MINUTE_S }),
   fc.integer({ min: 0, max: 2 * DAY_S }),
@@ -82,7 +82,7 @@ export function describeSeries(store: Store) {
     ['minute', undefined, '2026-11-18T21:00:00Z', '2026-11-18T20:59:59Z', '2026-11-20T21:00:59Z'],
     ['hour', 'a', '2026-10-16T21:00:00Z', '2026-10-16T20:59:59Z', '2026-11-20T21:59:59Z'],
   ] as const)(
-    'a step of a %s is kept until the log stores a message beyond its retention',
+    'a step of one %s is kept until the log stores a message after its retention period',
     async (step, assetId, kept, late, end) => {
       await using opened = await open()
       const { counts } = opened

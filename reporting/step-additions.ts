@@ -57,7 +57,7 @@ function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
   return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
 }
 
-/** Most batches have views from a single hour. Its counts are then also the counts of the day. */
+/** Most batches have views from a single hour, whose counts are then also the counts of the day. */
 function sum(all: Counts[]): Counts {
   const [first = new Map()] = all
   if (all.length === 1) return first

@@ -9,7 +9,7 @@ import { summarize } from './summarize.ts'
 
 type Deps = {
   counts: Pick<CountStore, 'explain' | 'position' | 'knownSince'>
-  /** Responds 401 to requests that may not read data about users. */
+  /** Responds 401 to requests that are not authorized to read data about users. */
   requireReader: MiddlewareHandler<AppEnv>
 }
 

@@ -138,7 +138,7 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('reports of one unknown view with many assets take no longer than reports of many views', {
+  test('reports that name one unknown view but many assets take no longer than reports of many views', {
     timeout: 5_000,
   }, async () => {
     await using opened = await open()

@@ -104,7 +104,7 @@ async function readCounts(
   restore: (id: string, views: number) => void,
 ): Promise<void> {
   for (let n = 0; n < count; n += 1) {
-    // The last entries may be shorter than the maximum.
+    // Near the end of the file, fewer than MAX_ID_ENTRY_BYTES may remain.
     if (reader.available() < MAX_ID_ENTRY_BYTES) await reader.fillUpTo(MAX_ID_ENTRY_BYTES)
     restore(reader.latin1(reader.byte()), reader.varint())
   }

@@ -97,7 +97,7 @@ describe('a file that cannot be read', () => {
     for (let n = 0; n < 5; n += 1) {
       await writeFile(bin(), `${content} ${n}`)
       await file.load(never)
-      // File names contain the time in milliseconds, and must differ.
+      // Each file name ends with the time in milliseconds, so the files must be set aside at different times.
       await sleep(2)
     }
     const contents = await Promise.all((await names()).map((name) => readFile(join(directory.path, name), 'utf8')))

@@ -32,7 +32,8 @@ export class ForeignCheckpointError extends Error {
 export type CheckpointFile = Disposable & {
   /**
    * Loads the checkpoint; undefined if there is none. If it cannot be read, logs one line and sets it aside, so that it
-   * is not overwritten. Rejects only if `signal` aborts, or with a StartError if its views were judged by other rules.
+   * is not overwritten. Rejects only if `signal` aborts, or with a StartError if the checkpoint's views were judged
+   * by other rules.
    */
   load(signal: AbortSignal, judging?: Judging): Promise<CountState | undefined>
   /**

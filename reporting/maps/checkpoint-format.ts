@@ -23,8 +23,8 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | block | only with rules that require watch time: the numbers of views that wait for watch time, by second, as `WaitingEntries` in JSON |
  * | block, for each page of verdicts | the marks of its records in 4 bytes each; empty if all are 0 |
- * | 3 blocks, for each page of reports without a view | as for each page of verdicts |
- * | … | the watch times in milliseconds, like the views of minutes, hours and days |
+ * | 3 blocks, for each page of reports whose views are not in the log yet | the same as for each page of verdicts |
+ * | … | the watch times in milliseconds, in the format of the views of minutes, hours and days |
  * | 32 | the SHA-256 of everything before it |
  *
  * Version 1 lacks the row for views that are not qualified, and all rows between the views and the SHA-256.
@@ -60,9 +60,9 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ notQualified: true, direct: true, retried: true, rejected: true }).extend({ pending: number }),
-  /** The start of the first hour and day that have counts of single assets; earlier counts were dropped. */
+  /** The start of the first hour and of the first day with per-asset counts; earlier ones were dropped. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
-  /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */
+  /** Only with rules that require watch time. `earlyReports`: the number of pages of early reports. */
   watch: z
     .object({ seriesSince: z.partialRecord(SeriesStep, z.number()), earlyReports: number, steps: number })
     .optional(),

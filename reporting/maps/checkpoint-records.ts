@@ -42,7 +42,7 @@ function* decodeJudged(block: Buffer, count: number): Generator<Judged> {
   }
 }
 
-/** Yields the records of each page without copying them. Copies would be hundreds of megabytes of garbage. */
+/** Yields the records of each page without copying them. Copies would create hundreds of megabytes of garbage. */
 export function* encodePages(pages: readonly FrozenPage[]): Generator<Uint8Array> {
   const encoded = Buffer.allocUnsafe(PAGE_RECORDS * START_BYTES)
   for (const { page, bytes, starts, names } of pages) {

@@ -11,7 +11,7 @@ const MAX_VARINT_BYTES = 8
 const MAX_ENTRY_BYTES = MAX_ID_ENTRY_BYTES + MAX_VARINT_BYTES
 const NO_ASSETS: FrozenCounts = { ids: new Map(), size: 0, numbers: new Float64Array() }
 
-/** A chunk keeps room for two more entries: the start of a step, which is shorter than an entry, and an asset. */
+/** Each chunk reserves room for two more entries: the start of a step, which is shorter than an entry, and an asset. */
 export function* encodeSeries({ steps }: FrozenSeries): Generator<Uint8Array> {
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
   let used = 0
@@ -56,7 +56,7 @@ export async function readSeries(
 async function readAssets(reader: ByteReader, count: number): Promise<Map<string, StepCount>> {
   const assets = new Map<string, StepCount>()
   for (let n = 0; n < count; n += 1) {
-    // Near the end of the file, less than an entry of the maximum size may remain.
+    // Near the end of the file, fewer than MAX_ENTRY_BYTES may remain.
     if (reader.available() < MAX_ENTRY_BYTES) await reader.fillUpTo(MAX_ENTRY_BYTES)
     assets.set(reader.latin1(reader.byte()), readCount(reader))
   }

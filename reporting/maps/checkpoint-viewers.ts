@@ -41,7 +41,7 @@ export async function readViewers(
   restore: (assetId: string, viewers: ViewerSet) => void,
 ): Promise<void> {
   for (let n = 0; n < count; n += 1) {
-    // Near the end of the file, less than an entry of the maximum size may remain.
+    // Near the end of the file, fewer than MAX_ENTRY_BYTES may remain.
     if (reader.available() < MAX_ENTRY_BYTES) await reader.fillUpTo(MAX_ENTRY_BYTES)
     restore(reader.latin1(reader.byte()), readSet(reader, reader.varint()))
   }

@@ -34,8 +34,8 @@ function encodeMarks(marks: Iterable<number> & { length: number }): Uint8Array {
 type Verdicts = { verdicts: readonly FrozenPage[] }
 
 /**
- * Restores the watch-time state. Returns the pages of verdicts with their marks, and the pages of reports without a
- * view.
+ * Restores the watch-time state. Returns the pages of verdicts with their marks, and the pages of early
+ * reports.
  */
 export async function readWatch(
   reader: ByteReader,

@@ -141,7 +141,7 @@ describe('a damaged checkpoint is rejected', () => {
     await expect(decode(Buffer.concat([bytes, Buffer.alloc(1)]))).rejects.toThrow(CorruptCheckpointError)
   })
 
-  test('if the file ends before its stated size', async () => {
+  test('if the file has become shorter since its size was read', async () => {
     const bytes = await encode(createExample())
     await expect(decode(bytes.subarray(0, -40), { size: bytes.length })).rejects.toThrow('it is truncated')
   })

@@ -24,7 +24,7 @@ export type CountMap = {
    * omits ids without qualified views.
    */
   top(limit: number, of?: RankedBy): ViewCount[]
-  /** Freezes the counts in constant time until the result is disposed, while counting continues. */
+  /** Takes a snapshot in constant time, which is valid until disposed. Counting continues. */
   freeze(): FrozenCounts
 }
 

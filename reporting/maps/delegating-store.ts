@@ -1,6 +1,6 @@
 import type { CountStore, LogReport } from '../count-store.ts'
 
-/** The stores to call: one for batches and reports of the log, and one for everything else. */
+/** The stores to call: `forReport` for batches from the log and reports about it, and `current` for everything else. */
 type Stores = {
   current: () => CountStore
   forReport?: (report: LogReport) => Promise<CountStore>

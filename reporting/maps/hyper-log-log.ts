@@ -18,7 +18,7 @@ export type Sketch = {
   chance: number
 }
 
-/** Creates a sketch of distinct hashes, so the initial estimate is exact. */
+/** Creates a sketch of hashes. They must be distinct, because their number is the initial estimate. */
 export function createSketch(hashes: Iterable<number>): Sketch {
   const sketch = { registers: new Uint8Array(REGISTERS), estimate: 0, chance: 1 }
   let size = 0

@@ -48,13 +48,13 @@ test('a lookup with details includes the qualified views and the viewers', async
   })
 })
 
-test('the number of kept verdicts may be 0, but the number of kept keys may not', () => {
+test('VERDICTS_KEPT may be 0, but KEYS_KEPT may not', () => {
   expect([verdictsKept.parse('0'), verdictsKept.parse(undefined), keysKept.parse(undefined)]).toEqual([0, 1e6, 1e6])
   for (const text of ['-1', '1.5', '100000001', 'all']) expect(verdictsKept.safeParse(text).success).toBe(false)
   expect(keysKept.safeParse('0').success).toBe(false)
 })
 
-/** A store, and a function that applies a keyed view, a minute after the previous one. */
+/** A store, and a function that applies a keyed view one minute after the previous one. */
 function open(kept: { verdicts: number; keys: number }) {
   const store = createMapCountStore({ state: createCountState({ kept }) })
   let sequence = 0

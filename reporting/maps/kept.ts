@@ -1,14 +1,14 @@
 import { z } from 'zod'
 import { count } from '../../shared/runtime/settings.ts'
 
-/** Each takes about 100 bytes. */
+/** Each verdict or key takes about 100 bytes. */
 const MAX_KEPT = 100_000_000
 /** A Map holds at most 2^24 entries, and all counts may belong to the same hour. */
 const MAX_SERIES_KEPT = 10_000_000
 
 /**
- * How many of the most recent verdicts and keys to keep. `series` limits the hourly counts of single assets, and,
- * separately, their daily counts.
+ * How many of the most recent verdicts and keys to keep. `series` limits the hourly per-asset counts and, separately,
+ * the daily ones.
  */
 export type Kept = { verdicts: number; keys: number; series?: number }
 
@@ -34,6 +34,6 @@ export const keysKept = count(
 
 export const seriesKept = count(
   DEFAULT_SERIES_KEPT,
-  'Maximum number of hourly counts of single assets, and of daily counts, that are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
+  'Maximum number of hourly per-asset counts, and separately of daily ones, that are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
   MAX_SERIES_KEPT,
 )

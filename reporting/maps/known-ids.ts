@@ -16,7 +16,7 @@ type Options = { max?: number; previous?: Set<string>; current?: Set<string> }
 
 /**
  * The most recent ids of events without serials, by source. Two generations hold one to two times the guaranteed
- * number of ids: dropping a whole generation costs less than evicting single ids.
+ * number of ids: dropping a whole generation costs less than evicting individual ids.
  */
 export function createKnownIds({
   max = KNOWN_IDS,

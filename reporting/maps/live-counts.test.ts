@@ -151,7 +151,7 @@ function open(): LiveCounts {
   return createLiveCounts(createViewCounts(unlimited, state), state)
 }
 
-/** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
+/** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects now and then. */
 function createModel() {
   const counts = open()
   // These counts send no heartbeat, so the buffer must not treat them as stale during a pause.

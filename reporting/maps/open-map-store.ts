@@ -20,7 +20,7 @@ export const checkpointEvery = duration(
   'How often reporting saves changed counts to a checkpoint in DATA_DIR; 0s: no checkpoint is saved or loaded',
 )
 
-/** Most checkpoints load within this time, so that even the first request gets counts. */
+/** Most checkpoints load within this time, so even the first request gets counts. */
 const USUAL_LOAD_MS = 500
 
 type Options = {
@@ -39,7 +39,7 @@ type Options = {
 }
 
 /**
- * Opens the in-memory counts from the last checkpoint. If loading takes long, returns a store that is
+ * Restores the in-memory counts from the last checkpoint. If loading takes too long, returns a store that is
  * unavailable until the checkpoint is loaded.
  * @throws StartError if another process uses the checkpoint, or its views were judged by other rules
  */

@@ -10,7 +10,7 @@ type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
   clock: number
 }
 
-/** Records the outcome of each event in a batch, in log order: of views, and of events in dead letters. */
+/** Records the outcome of each view in a batch, and of each event in its dead letters, in log order. */
 export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...batch }: Batch): void {
   const { incarnation, skipped = [] } = batch
   let { clock } = batch

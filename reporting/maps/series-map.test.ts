@@ -9,7 +9,7 @@ const HOUR = 3_600_000
 const START = Date.parse('2026-11-20T00:00:00Z')
 const MAX = 4
 
-describe('more counts of single assets than the maximum', () => {
+describe('more per-asset counts than the maximum', () => {
   test('evict the oldest hours, and the series reports its later start', () => {
     const series = createSeriesMap({ max: MAX })
     const assets = [['a', 'b'], ['a', 'c'], ['b'], ['a']]

@@ -19,7 +19,7 @@ export type ShardedMap<Value> = {
   restore(id: string, value: Value): void
   /** The number of ids that have a value. */
   size(): number
-  /** Freezes the values in constant time until the result is disposed, while updates continue. */
+  /** Takes a snapshot in constant time, which is valid until disposed. Updates continue. */
   freeze(): FrozenMap<Value>
 }
 

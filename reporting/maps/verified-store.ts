@@ -3,7 +3,7 @@ import { createDelegatingStore } from './delegating-store.ts'
 
 /**
  * A store whose counts were loaded from a checkpoint. Its first batch or report shows whether the counts belong to this
- * log. If not, `startOver` opens an empty store that replaces the loaded one: counts of two logs are never added up.
+ * log. If not, `startOver` opens an empty store that replaces the loaded one: the counts of two logs are never mixed.
  */
 export function createVerifiedStore(
   loaded: CountStore,

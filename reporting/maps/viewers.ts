@@ -8,7 +8,7 @@ export type Viewers = {
   count(assetId: string): number
   /** Sets the viewers of an asset that has none. */
   restore(assetId: string, viewers: ViewerSet): void
-  /** Freezes the viewers in constant time until the result is disposed. */
+  /** Takes a snapshot in constant time, which is valid until disposed. */
   freeze(): FrozenMap<ViewerSet>
 }
 

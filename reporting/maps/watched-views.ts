@@ -18,7 +18,7 @@ type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 export type WatchedViews = WatchState & {
   records: RecentRecords<EarlyRecord>
   waiting: WaitingViews
-  /** The total watch time of the views played in each step. The `views` of a step are milliseconds. */
+  /** The total watch time of the views played in each step. The `views` of each step contain milliseconds. */
   series: SeriesMap
   /**
    * Applies the changes of a batch to views of earlier batches. Must be called before the batch's own views are

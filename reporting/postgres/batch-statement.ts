@@ -108,8 +108,8 @@ function toWrites({ changed, ids }: Outcome): string[] {
 }
 
 /**
- * Forgets producers whose last message has expired. Above the maximum, also forgets the producers that have been silent
- * longest. The deduplicator applies the same rules to the producers of the batch.
+ * Forgets producers whose last message has expired. If more than the maximum remain, also forgets those that have been
+ * silent longest. The deduplicator applies the same rules to the producers of the batch.
  */
 function toForgotten(batch: CountBatch, { forgotten, next }: Outcome, excess: number): string[] {
   const { first = 1 } = batch

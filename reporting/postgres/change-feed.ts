@@ -58,7 +58,7 @@ function createFollower(run: Run, publish: Publish) {
       published = next
       publish(next.event)
     } catch {
-      // Ignored: the next poll of the state shows whether the database is up, and then requests another pull.
+      // Ignored: the next successful poll of the state requests another pull.
     } finally {
       isPulling = false
     }
@@ -68,7 +68,7 @@ function createFollower(run: Run, publish: Publish) {
   return {
     advance(version: number, changedAt?: string) {
       if (version === published?.version && (changedAt ?? published.changedAt) === published.changedAt) return
-      // After a failover or a restore, the version is lower, or has another time: start over with a snapshot.
+      // A failover or a restore may lower the version, or change when it was recorded: start over with a snapshot.
       if (published && version <= published.version) published = undefined
       throttle.request()
     },
@@ -138,7 +138,7 @@ async function readChanges(run: Run, published: Read): Promise<Read | undefined>
   }
 }
 
-/** The condition that the database still has this version unchanged. Only then can later changes build on it. */
+/** The condition under which later changes can build on this version: the database still has it, unchanged. */
 function toRecorded({ version, changedAt }: Read): string {
   const at = `(select extract(epoch from at)::text from reporting.change where version = ${version})`
   return changedAt === '' ? 'true' : `${at} is not distinct from ${toLiteral(changedAt)}`

@@ -43,7 +43,7 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'reporting',
   })
-  // Without a listener, the error of a lost connection would crash the process. Its statement fails in any case.
+  // Without a listener, the error of a lost connection would crash the process. The statement on it fails in any case.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool

@@ -5,7 +5,7 @@ import { insertSeries, toSeriesRows } from './series.ts'
 
 const STATEMENT_ROWS = 20_000
 
-/** Copies the series, and the times from which the counts of single assets are kept. */
+/** Copies the series, and the times since which per-asset counts are kept. */
 export async function copySeries(send: Send, series: FrozenSeries): Promise<void> {
   for (const step of thawSteps(series)) {
     const rows = [...toSeriesRows([step])]

@@ -53,7 +53,7 @@ export async function copyCounts(state: CountState, { urls, onProgress }: Option
       if (isSame(existing, frozen)) return false
       throw new UsedDatabaseError(describe(existing))
     } catch (error) {
-      // The database has switched to the next host, so another attempt may succeed.
+      // `database` now uses the next host, so another attempt may succeed.
       if (!(error instanceof StatementError) || attempt >= urls.length) throw error
     }
   }
@@ -106,7 +106,7 @@ async function copyIfEmpty(
 
 type Existing = { position: LogPosition | undefined; views: number; assets: number; users: number }
 
-/** Locks the state until the end of the transaction, so that nothing is counted meanwhile. */
+/** Locks the state until the end of the transaction, so that nothing is counted in the meantime. */
 async function readExisting(send: Send): Promise<Existing | undefined> {
   const size = (by: CountedBy) => `coalesce((select ids from reporting.size where by = '${by}'), 0)`
   // A copy that was reported as complete must survive a crash.

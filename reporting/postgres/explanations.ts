@@ -41,7 +41,7 @@ export function toExplanationQueries(eventId: string): string[] {
 
 /**
  * Selects the last view with an id, or the last dead letter if no view has the id.
- * @param sinceClock the log's clock, which only rises
+ * @param sinceClock the earliest time of the log's clock to search
  */
 export function toExplanationQuery(eventId: string, sinceClock?: number): string {
   const { key, id } = toEventKey(eventId)

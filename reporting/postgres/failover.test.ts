@@ -46,7 +46,7 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', () => {
     await using pair = await startPostgresPair()
     await using store = await openUp(pair)
     await store.apply(toBatch(0, 'u'))
-    // A direct count commits synchronously, which replicates the batch too.
+    // A direct count commits synchronously, which also replicates the batch.
     await store.count({ assetId: 'a', userId: 'u' })
     await pair.promote()
     await pair

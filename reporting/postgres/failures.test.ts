@@ -237,7 +237,10 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }))
     })
 
-    /** Closes existing connections, which would keep their mode. A server that becomes a standby closes them too. */
+    /**
+     * Sets the mode. Closes existing connections, which would keep the old mode, as a server does when it becomes a
+     * standby.
+     */
     async function setReadOnly(url: string, value: string): Promise<void> {
       const name = url.slice(url.lastIndexOf('/') + 1)
       await server.use(new URL('/postgres', url).href, async (client) => {
@@ -247,7 +250,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     }
   })
 
-  test('a report that was stored before the start is not observed if it is stale', async () => {
+  test('a stale report that was stored before the start is ignored', async () => {
     const url = await server.createDatabase()
     {
       await using store = await openUp(url)
@@ -284,7 +287,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(rows).toEqual([{ is_complete: false }])
   })
 
-  test('live counts are published again if another change takes the number of a lost version', async () => {
+  test('live counts start over with a snapshot if another change reuses the number of a lost version', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))
@@ -294,7 +297,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       if (event === 'snapshot') users = data.top.users
     })
     await eventually(() => expect(users).toContainEqual(expect.objectContaining({ id: 'u1', views: 1 })))
-    // Simulates a failover that loses version 2, and another batch that then takes this number.
+    // Simulates a failover that loses version 2, and another batch that then reuses this number.
     await server.use(url, (client) =>
       client.query(`begin; update reporting.user_views set views = 5 where id = 'u1';
         update reporting.change set at = now() where version = 2; commit`),

@@ -28,8 +28,8 @@ export function windowOf(rules: readonly Rule[]): number {
 }
 
 /**
- * Brings judges up to date with the stored verdicts. If another batch is committed meanwhile, the state of a judge may
- * be wrong, but then the batch that it judges cannot be committed.
+ * Brings judges up to date with the stored verdicts. If another batch is committed in the meantime, a judge may have
+ * the wrong state, but then the batch that it judges cannot be committed.
  */
 export function createJudges({ run, rules }: Deps) {
   const windowMs = windowOf(rules)

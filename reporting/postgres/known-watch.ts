@@ -16,12 +16,12 @@ import { toIdArray, toUuidArray } from './literals.ts'
 /** Where the verdict of a view is stored. */
 export type VerdictPlace = { clock: number; sequence: number; index: number; origin: number }
 
-/** A report whose view is not in the log yet. `number` counts such reports in log order. */
+/** An early report: its view is not in the log yet. `number` counts such reports in log order. */
 export type NumberedReport = Pick<EarlyReport, 'ms' | 'clock'> & { number: number }
 
-/** What the database contains about the watch times that a batch needs. */
+/** The stored watch-time data that a batch needs. */
 export type KnownWatch = {
-  /** The number of reports without a view so far, and the log's clock at the last one. */
+  /** The number of early reports so far, and the log's clock at the last one. */
   early: number
   earlyClock: number
   /** The looked-up views that may still be open, by id, in log order. */

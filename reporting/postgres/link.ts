@@ -17,7 +17,7 @@ const LOOK_INTERVAL_MS = 1_000
 /** Failures are not logged for this long after the start, because Postgres may still be starting. */
 const COLD_START_MS = 5_000
 
-/** Postgres as a dependency: migrated in the background, and polled for changes by other instances. */
+/** Postgres as a dependency: migrated in the background, and polled for changes that other instances made. */
 export type Link = AsyncDisposable & {
   state(): DependencyState
   /** Why Postgres is down. */

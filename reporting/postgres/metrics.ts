@@ -3,7 +3,7 @@ import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
 import { RETRYABLE, type StatementError, type Usage } from './database.ts'
 
-/** Exposes the connections to Postgres, and the failures and retries of statements. */
+/** Exposes metrics for the connections to Postgres, and for failed and retried statements. */
 export function exposeDatabase(metrics: Metrics) {
   const registers = [metrics]
   const errors = new Counter({

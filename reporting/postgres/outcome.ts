@@ -23,7 +23,7 @@ export type Outcome = {
   ids: [string, number][]
   /** The keyed views to write. */
   keyed: KeyedView[]
-  /** The reports without a view to write, by key. */
+  /** The reports to write because their views are not in the log yet, by key. */
   early: [string, NumberedReport][]
   /** Returns where the database stores the verdict of a view of an earlier batch. */
   placeOf: (view: OpenView) => VerdictPlace
@@ -32,8 +32,8 @@ export type Outcome = {
 type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
 
 /**
- * Computes the outcome of a batch without changing `known`. The judge is valid for the next batch only if this one is
- * committed.
+ * Computes the outcome of a batch without changing `known`. The judge is valid for the next batch only if this batch
+ * is committed.
  */
 export function toOutcome(
   batch: CountBatch,

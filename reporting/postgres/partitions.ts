@@ -96,8 +96,8 @@ function toDelete(before: number): string {
 }
 
 /**
- * Summarizes new rows in the BRIN index: until then, every query through this index reads all of them. The lock timeout
- * is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that holds the lock.
+ * Summarizes new rows in the BRIN index. Every query through this index reads all rows that are not summarized yet. The
+ * lock timeout is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that holds the lock.
  */
 function toSummary(names: readonly string[]): string {
   const list = names.map((name) => `'${name}'`).join(', ')

@@ -45,7 +45,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
     await eventually(async () => expect(await rowsOf(url)).toEqual({ m: 1, h: 4, d: 6 }))
   })
 
-  test('report the same start for the counts of single assets as the in-memory series that they were copied from', async () => {
+  test('report the same start of per-asset counts as the in-memory series that they were copied from', async () => {
     const state = createCountState({ kept: { verdicts: 10, keys: 10, series: 2 } })
     const maps = createMapCountStore({ state })
     for (let day = 0; day < 4; day += 1) await playAt(maps, [START + day * DAY_MS])

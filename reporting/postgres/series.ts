@@ -95,7 +95,7 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
 
 /**
  * A common table expression that deletes at most `limit` counts that are no longer kept. It reads only these counts,
- * because it blocks writers.
+ * because writers wait until it ends.
  */
 export function toSeriesPruning(limit: number): string {
   const old = (['minute', 'hour'] as const).flatMap((step) => {

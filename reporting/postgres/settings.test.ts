@@ -50,7 +50,7 @@ test.each([
   expect(() => load(url)).not.toThrow(/sec|ret@/)
 })
 
-test('verdicts are kept for 90 days by default, and for at least an hour', () => {
+test('VERDICTS_MAX_AGE is 90 days by default, and must be at least an hour', () => {
   const load = (VERDICTS_MAX_AGE: string) =>
     loadSettings({ VERDICTS_MAX_AGE: verdictsMaxAge }, { args: [], env: { VERDICTS_MAX_AGE } }).VERDICTS_MAX_AGE
   expect([load(''), load('1h')]).toEqual([90 * 86_400_000, 3_600_000])

@@ -21,7 +21,7 @@ export const databaseUrl = z
   .optional()
   .meta(
     secretMeta(
-      'Postgres for the counts; of several hosts, separated by commas, the one that accepts writes is used; unset: counts in memory',
+      'URL of Postgres for the counts; if it lists several hosts, separated by commas, the one that accepts writes is used; unset: counts in memory',
       'credentials',
     ),
   )
@@ -38,7 +38,7 @@ const MIN_VERDICTS_MAX_AGE_MS = 3_600_000
 
 export const verdictsMaxAge = duration(
   '90d',
-  'How long Postgres keeps the verdict on each view, in whole days of the log; at least 1h',
+  'How long Postgres keeps the verdict on each view; verdicts are deleted a whole day at a time; at least 1h',
 ).refine((ms) => ms >= MIN_VERDICTS_MAX_AGE_MS, { error: 'must be at least 1h' })
 
 function toHostUrls(text: string): string[] | undefined {

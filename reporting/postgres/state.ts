@@ -5,7 +5,7 @@ import { fromAscii } from './literals.ts'
 
 /** The part of the state that every instance polls, and that every batch returns. */
 export type State = {
-  /** Rises with each change of the counts. */
+  /** Increases with each change to the counts. */
   version: number
   position: LogPosition | undefined
   /** The number of reports so far. */

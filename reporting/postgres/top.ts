@@ -34,7 +34,7 @@ export function toTopQuery({ by, of }: Ranking, limit: number): string {
 
 /**
  * Cuts the candidates to the first MAX_TOP. Counts only rise, so an id that was cut cannot return to the top unless its
- * own count rises. Locks the state first, so that no writer counts meanwhile.
+ * own count rises. Locks the state first, so that nothing is counted in the meantime.
  */
 export function toCut({ by, of }: Ranking): string {
   const first = toTopQuery({ by, of }, MAX_TOP)

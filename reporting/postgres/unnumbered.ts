@@ -25,7 +25,7 @@ export function createIdGenerations({ generations, ...known }: KnownIds, maxIds:
   }
 }
 
-/** The keys of the views that are unique by source and id. */
+/** The keys of the views that are deduplicated by source and id. */
 export function unnumberedOf({ views }: CountBatch): string[] {
   const unnumbered = views.filter(({ producer, serial }) => producer !== undefined && serial === undefined)
   return unnumbered.map(({ producer = '', id }) => toIdKey(producer, id))

@@ -23,7 +23,7 @@ export function toVerdictWrites(batch: CountBatch, known: KnownState, { verdicts
   ]
 }
 
-/** The days of the log's clock that have verdicts of a batch. */
+/** The days of the log's clock to which the verdicts of a batch belong. */
 export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[] {
   const clocks = [...verdicts.views, ...toRejected(batch, next.clock)].map(({ clock }) => toDay(clock))
   return [...new Set(clocks)]

@@ -37,7 +37,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await first.audit()).toMatchObject({ views: 6, qualified: 1, notQualified: { repeat: 5 }, pending: 0 })
   })
 
-  test('a judge is restored in pages, without gaps or repeats, even if many events have the same clock', async () => {
+  test('a judge is restored in pages, without gaps or duplicates, even if many events have the same clock', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const ids = Array.from({ length: 60 }, (_, n) => `view-${n}`)

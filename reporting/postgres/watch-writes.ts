@@ -38,7 +38,7 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
   ]
 }
 
-/** Counts the waiting views by second. Once a second has closed, adds its views to the counts by reason. */
+/** Counts the waiting views by second. When the views of a second close, adds them to the counts by reason. */
 function toWaitingWrites(rule: WatchRule, known: KnownState, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
   const [closed, open] = [true, false].map((isClosed) =>

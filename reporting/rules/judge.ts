@@ -14,10 +14,10 @@ export type Judged = { event: RuleEvent; clock: number }
 /** Events in log order, decoded when they are read. `encoded` returns their ids, plays and clocks as bytes. */
 export type KnownEvents = Iterable<Judged> & { length: number; encoded(): Iterable<Uint8Array> }
 
-/** Applies the rules to the views of the log in order, except the rules that require watch time. */
+/** Applies all rules except those that require watch time to the views of the log, in log order. */
 export type Judge = {
   /**
-   * @param clock the latest time at which the log stored a message so far, in milliseconds since 1970. Unlike the times
+   * @param clock the latest time so far at which the log stored a message, in milliseconds since 1970. Unlike the times
    *   of events, it never goes backwards, so the remembered events depend only on the log.
    */
   judge(event: RuleEvent, clock: number): Judgement

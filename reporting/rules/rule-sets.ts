@@ -2,7 +2,10 @@ import { repeat } from './repeat.ts'
 import { isWatchRule, type Rule, type WatchRule } from './view-rule.ts'
 import { watchTime } from './watch-time.ts'
 
-/** Versions of the view rules. A released version never changes. The first rule that disqualifies a view decides. */
+/**
+ * Versions of the view rules. A released version never changes. If several rules disqualify a view, the first one is
+ * the reason.
+ */
 export const ruleSets = { v1: [repeat], v2: [repeat, watchTime] } satisfies Record<string, readonly Rule[]>
 
 export type RulesVersion = keyof typeof ruleSets

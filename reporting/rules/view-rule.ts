@@ -27,7 +27,7 @@ export type ViewRule = {
 export type WatchRule = {
   /** The `reason` of pending views, and of views that were not watched for long enough. */
   name: string
-  /** The `reason` of the views for which nothing was reported in time. */
+  /** The `reason` of the views for which no watch time was reported before they closed. */
   unreported: string
   /**
    * Returns the watch time that a view needs to qualify, in whole milliseconds.

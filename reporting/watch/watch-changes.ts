@@ -3,7 +3,7 @@ import type { TimedView } from '../step-additions.ts'
 import { isEnough, openSince, toSecond } from './watch-time.ts'
 import type { Growth } from './watching.ts'
 
-/** The numbers of views that wait for watch time: without a report, and with too short a watch time. */
+/** The numbers of views that wait for watch time: without a report, and with a watch time that is too short. */
 export type Waiting = { unreported: number; reported: number }
 
 /** The change in the number of waiting views, keyed by the second of the log's clock in which they were counted. */
@@ -39,7 +39,7 @@ export function hasQualified({ view, beforeMs }: Growth): boolean {
   return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
 }
 
-/** The growth of watch times, for a series whose `views` are milliseconds. */
+/** The growth of watch times, for a series whose `views` contain milliseconds. */
 export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
   return [
     ...views.map(({ assetId, at, watchedMs = 0 }) => ({ assetId, at, views: watchedMs })),

@@ -3,10 +3,10 @@ import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400
-/** The maximum of OPEN_S in milliseconds: reports count until the end of the last second. */
+/** The longest time that reports can count for a view, in milliseconds: they count until the end of the last second. */
 export const OPEN_MS = (OPEN_S + 1) * 1_000
 
-/** How many reports without a view are kept: the last ones in log order. A different number would change verdicts. */
+/** How many early reports are kept: the last ones in log order. A different limit would change verdicts. */
 export const MAX_EARLY_REPORTS = 100_000
 
 /** Watch times are in whole milliseconds, because sums of fractions depend on the order of addition. */
@@ -14,12 +14,12 @@ export function toMs(seconds: number): number {
   return Math.round(seconds * 1_000)
 }
 
-/** The second of the log's clock. Views that were counted in the same second close together. */
+/** The second of the log's clock. Views that were counted in the same second close at the same time. */
 export function toSecond(clock: number): number {
   return Math.floor(clock / 1_000)
 }
 
-/** The first second whose views are still open at the given time of the log's clock. */
+/** The earliest second whose views are still open at the given time of the log's clock. */
 export function openSince(clock: number): number {
   return toSecond(clock) - OPEN_S
 }

@@ -16,7 +16,7 @@ type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; dur
 export type Watching = {
   /** Adds a view after it has been judged. */
   add(view: BatchView): void
-  /** @returns why the report has no effect */
+  /** @returns why the report has no effect; undefined if it has one */
   report(report: WatchedView, clock: number): IgnoredReport | undefined
   grown(): Growth[]
 }
