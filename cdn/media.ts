@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 export type Media = {
   size: number
   etag: string
-  /** As an HTTP date. */
+  /** When the file was last modified, as an HTTP date. */
   modified: string
   type: string
   /** Reads the bytes from `start` to `end`, inclusive. */
@@ -41,7 +41,7 @@ export async function findMedia(root: string, path: string): Promise<Media | und
     const { size, mtimeMs, mtime } = found
     return {
       size,
-      // The same values that nginx sends, so that a client may switch between edges.
+      // Matches the values that nginx sends, so that a client can switch between edges.
       etag: `"${Math.floor(mtimeMs / 1_000).toString(16)}-${size.toString(16)}"`,
       modified: mtime.toUTCString(),
       type: TYPES[extname(file).toLowerCase()] ?? 'application/octet-stream',

@@ -8,17 +8,17 @@ const DIRECTORY = fileURLToPath(new URL('../deploy/cdn', import.meta.url))
 export type NginxOptions = {
   /** The address to listen on, such as `127.0.0.1:8085`. */
   listen: string
-  /** The directory with the media. */
+  /** The media directory. */
   root: string
-  /** The file with the keys; see toNginxKeys. */
+  /** The key file; see toNginxKeys. */
   keys: string
   /** An existing directory for the log and temporary files. */
   state: string
   /** The log file. Default: `access.log` in `state`. */
   log?: string | undefined
-  /** The user that the workers run as if nginx is started as root. */
+  /** The user for the worker processes, if nginx is started as root. */
   user: string
-  /** The directory with the nginx modules. Default: the one on Debian. */
+  /** The directory of the nginx modules. Default: the path on Debian. */
   modules?: string | undefined
 }
 

@@ -25,7 +25,7 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
-/** Paths that servers may resolve differently, or that may not name a file. */
+/** Paths that different servers may resolve differently, and paths that do not name a file. */
 const ambiguousPaths = [
   './path/to/9.mp4',
   'path/./9.mp4',

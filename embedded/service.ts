@@ -29,15 +29,15 @@ const settings = {
   CDN_ROOT: cdn.settings.CDN_ROOT,
 }
 /**
- * Embedded mode has its own checkpoint file, so that a later run with NATS in the same DATA_DIR does not load counts of a
- * different log.
+ * Embedded mode has its own checkpoint file, so that a later run with NATS in the same DATA_DIR does not load counts
+ * from a different log.
  */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
  * All services in one process, with the event log in a SQLite file instead of NATS. The services still communicate over
- * HTTP. `--port` sets the port of the edge; all other ports are relative to it.
+ * HTTP. `--port` sets the port of play; the ports of the other services keep their default offset from it.
  */
 export const embedded = {
   name: 'embedded',

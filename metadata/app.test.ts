@@ -44,7 +44,7 @@ describe('an asset', () => {
     await expectProblem(await post({ title: '', genre: 1, summary: null }), 400, ['title', 'genre', 'summary'])
   })
 
-  test('has limits that openapi.json documents', async () => {
+  test('has field limits, which openapi.json documents', async () => {
     const document = await (await setUp().request('/openapi.json')).json()
     expect(document).toMatchObject({
       components: {

@@ -54,14 +54,14 @@ test('a dead letter is returned with its headers, and with its body as text', as
   expect(body).toMatchObject({ sequence: 1, headers: {}, encoding: 'utf-8', body: expect.stringContaining('"id":"a"') })
 })
 
-test('a body that is not UTF-8 is returned as base64, and the field encoding says so', async () => {
+test('a body that is not UTF-8 is returned as base64, and the `encoding` field says so', async () => {
   const bytes = Buffer.from([0xff, 0x22])
   const letter = { sequence: 1, reason: 'invalid', at: '2026-11-20T21:00:00Z', size: 2, headers: {}, body: bytes }
   const { body } = await get('/dead-letters/1', open({ deadLetters: { get: async () => letter } }))
   expect(body).toMatchObject({ encoding: 'base64', body: bytes.toString('base64') })
 })
 
-test('a replay without a body appends the original views, once', async () => {
+test('a replay without a body appends the original views, but only once', async () => {
   const app = open()
   const response = await app.request('/dead-letters/1/replay', { method: 'POST' })
   expect(await response.json()).toEqual({ status: 'ok', sequence: 4, views: 1 })

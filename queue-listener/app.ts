@@ -5,7 +5,7 @@ import { createDeadLetterRoutes } from './dead-letters.ts'
 
 type Deps = Service & Parameters<typeof createDeadLetterRoutes>[0]
 
-/** The common routes, and the routes for dead letters. */
+/** Serves the common routes, and the routes for dead letters. */
 export function createQueueListenerApp({ deadLetters, writeToken, ...service }: Deps) {
   return createBaseApp(service, { middleware: [auditWrites()] }).route(
     '/',

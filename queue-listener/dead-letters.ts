@@ -155,7 +155,7 @@ function notFound(c: Context<AppEnv>, sequence: number) {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Returns the body as text if it is valid UTF-8, which preserves every byte, otherwise as base64. */
+/** Returns the body as text if it is valid UTF-8, and as base64 otherwise. Both preserve every byte. */
 function toText(body: Uint8Array | undefined): Pick<DeadLetterContent, 'body' | 'encoding'> {
   try {
     return { body: body && decoder.decode(body), encoding: 'utf-8' }

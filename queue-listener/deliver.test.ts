@@ -8,7 +8,7 @@ import { createReportingClient } from './reporting-client.ts'
 
 const never = new AbortController().signal
 
-test('the serials of the views and reports in a refused message count as used', async () => {
+test('the serials of the views and reports in a refused message are sent as rejected', async () => {
   const play = { assetId: 'a', userId: 'u', producer: 'p' }
   const view = { ...play, at: '2026-11-20T21:00:00.000Z' }
   const batch: LogBatch = {
@@ -29,7 +29,7 @@ test('the serials of the views and reports in a refused message count as used', 
   expect(forwarded).toMatchObject([{ views: [], watched: [], deadLetters: 1 }])
 })
 
-/** A client of a reporting service at position 0 that validates each batch, and also refuses some valid ones. */
+/** A client of a fake reporting service at position 0. It rejects invalid batches, and those that `refuses` selects. */
 function createPickyReporting(refuses: (batch: EventBatch) => boolean) {
   const counted: EventBatch[] = []
   const conflict = { status: 'Position mismatch', position: null, requestId: '1' }

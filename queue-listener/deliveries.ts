@@ -1,18 +1,18 @@
 import type { Delivery } from '../shared/contracts/readiness.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** How long the duration of a batch counts towards the percentile. */
+/** How long a batch counts toward the percentile. */
 const WINDOW_MS = 5_000
 
 type Count = ReportingClient['count']
 
 export type Deliveries = {
-  /** Observes the batches with views that reporting counts. */
+  /** Wraps `count`, and records each counted batch that has views. */
   observe(count: Count): Count
   read(): Omit<Delivery, 'lagMs'>
 }
 
-/** Counts the deliveries to reporting, for the traffic display of the console. */
+/** Counts the deliveries to reporting, for the console's traffic display. */
 export function createDeliveries(now: () => number = () => performance.now()): Deliveries {
   let batches = 0
   let views = 0

@@ -182,7 +182,7 @@ test('nothing becomes a dead letter while reporting refuses valid batches too', 
   expect(reject).not.toHaveBeenCalled()
 })
 
-test('a full backlog is forwarded without pauses', async () => {
+test('a backlog is forwarded without pauses', async () => {
   const reporting = createFakeReporting()
   const end = new AbortController()
   const endless: EventLog = {
@@ -253,7 +253,7 @@ describe('failed attempts', () => {
     await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
   })
 
-  test('of a different kind are logged as well, such as a rolled-back log after an outage of reporting', async () => {
+  test('with a new cause are logged as well, for example a rolled-back log after an outage of reporting', async () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
@@ -265,7 +265,7 @@ describe('failed attempts', () => {
     expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
   })
 
-  test('of an upstream are logged by cause: refused connections, then a wrong token, then a lack of space', async () => {
+  test('are logged once per upstream error: refused connections, a wrong token, insufficient storage', async () => {
     const reporting = createFakeReporting()
     let error: Error | undefined
     reporting.beforePosition = () => {
@@ -288,7 +288,7 @@ describe('failed attempts', () => {
     }
   })
 
-  test('are retried with delays if reporting counts another log', async () => {
+  test('are retried with delays if reporting is at a position in another log', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
@@ -315,7 +315,7 @@ describe('a conflict with an earlier attempt of the same instance', () => {
     const reporting = createFakeReporting()
     const { count } = reporting
     let pending: LogBatch | undefined
-    // The first attempt fails, and is counted only after the position has been read again.
+    // The first attempt fails, but its batch is counted after the position has been read again.
     reporting.count = async (batch, signal) => {
       if (!pending) {
         pending = batch
@@ -338,7 +338,7 @@ describe('instances of reporting with different stores', () => {
   const SUSPENDED = 'counting is suspended'
   const different = new StoresDifferError([{ url: 'http://a', store: 'one' }])
 
-  test('get neither batches nor reports until they share a store', async () => {
+  test('receive neither batches nor reports until they share a store', async () => {
     const reporting = createFakeReporting()
     let areDifferent = true
     const stores = {
@@ -408,7 +408,7 @@ describe('a log whose uncounted messages have expired', () => {
   test.each([
     ['all messages', { first: 6, last: 5 }],
     ['some messages', { first: 4, last: 5 }],
-  ])('suspends counting and reports until the position moves (%s expired)', async (_, retained) => {
+  ])('suspends both counting and reports until the position moves (%s expired)', async (_, retained) => {
     const reporting = createFakeReporting()
     const { incarnation } = await eventLog.end()
     const extent = { incarnation, ...retained }

@@ -22,8 +22,8 @@ import type { Suspension } from './suspension.ts'
 const MIN_BATCH_INTERVAL_MS = 10
 
 /**
- * At the end of the log, an interval lasts at least this many times as long as the delivery of its batch, because
- * Postgres needs over a millisecond for a batch, however few views it has. The maximum bounds the lag of the counts.
+ * At the end of the log, the interval is at least this multiple of the delivery time of the batch, because Postgres
+ * takes over a millisecond per batch, however few views it has. The maximum bounds the lag of the counts.
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
@@ -56,7 +56,7 @@ type Deps = {
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const { log, suspension, coldStartMs = 0 } = deps
   const unsettled = createUnsettled()
-  /** Causes of failures since the last progress. Each is logged once, so that a lasting failure hides no others. */
+  /** Causes of failures since forwarding last made progress. Each is logged once, so that no failure hides another. */
   const failures = new Set<string>()
   const startedAt = performance.now()
   const logReport = createTransitionLog(log, {
@@ -82,7 +82,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
           resetBackoff()
           failures.clear()
         }
-        // Stand by only now: the end of the loop has stopped the reader and the periodic reports.
+        // Stand by only here: leaving the loop has stopped the reader and the periodic reports.
         if (last === 'overtaken') await standBy({ ...deps, onReported: suspension.resume }, signal)
       }
     },
@@ -120,7 +120,7 @@ type ForwardingDeps = Deps & {
  */
 async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting, stores, unsettled } = deps
-  // Checked before the position is read, because batches must go to the store that the position comes from.
+  // Check before reading the position: batches must go to the store that the position comes from.
   await stores.assertOneStore()
   let position = await reporting.position(signal)
   const done = new AbortController()

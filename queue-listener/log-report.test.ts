@@ -57,7 +57,7 @@ describe('the end of the log is reported', () => {
     expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
   })
 
-  test('but not if the log was rolled back past the position of reporting', async () => {
+  test('unless the log was rolled back past the position of reporting', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.at = { ...(await eventLog.end()), sequence: 7 }
@@ -98,7 +98,7 @@ describe('a report that fails', () => {
     expect(logged).toEqual([])
   })
 
-  test('is logged if only the backlog cannot be read', async () => {
+  test('because the backlog cannot be read is logged, but counting continues', async () => {
     const reporting = createFakeReporting()
     await append('a')
     const fail = () => Promise.reject(new Error('the log is slow'))

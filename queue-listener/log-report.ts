@@ -59,8 +59,8 @@ function isRefused(error: unknown): boolean {
 }
 
 /**
- * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
- * just read, and reporting compares that with its own position. If the log ends before the position or starts after it,
+ * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends the position
+ * that it read last, and reporting compares that with its own. If the log ends before the position or starts after it,
  * nothing is reported, because the report would make the counts seem current.
  */
 export async function reportEnd(
@@ -73,7 +73,7 @@ export async function reportEnd(
   const counted = knownPosition && knownPosition.incarnation === incarnation ? knownPosition.sequence : 0
   if (counted > last || missingAfter(knownPosition, extent)) return reporting.position(signal)
   const { messages, since: oldest } = await raceAbort(eventLog.backlog(knownPosition), signal)
-  // The last message with views may be followed by other messages, such as dead letters.
+  // Messages without views, such as dead letters, are never counted: ignore them at the end of the log.
   const sequence = messages > 0 ? last : counted
   const position = await reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
   onReported?.()

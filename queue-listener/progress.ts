@@ -37,7 +37,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
     return raceAbort(eventLog.backlog(counted), signal)
   }
 
-  /** The two lag gauges share one measurement per scrape. Undefined while the log is unavailable. */
+  /** The two lag gauges share one measurement per scrape. Resolves to undefined while the log is unavailable. */
   function lag(): Promise<Backlog | undefined> {
     measuring ??= measure()
       .catch(() => undefined)

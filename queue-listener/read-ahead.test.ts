@@ -71,7 +71,7 @@ test('during a replay, the next batch is prepared while reporting counts the one
   expect(prepared).toEqual([2, 3])
 })
 
-test('at the end of the log, a batch is read only once the one before it is counted', async () => {
+test('at the end of the log, a batch is read only after the one before it is counted', async () => {
   const { reporting, release, lastRead } = forwardSlowly({ pendingBehind: () => 0 })
   await eventually(() => expect(lastRead()).toBe(1))
   await sleep(20)

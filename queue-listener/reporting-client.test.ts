@@ -41,13 +41,13 @@ describe('the position', () => {
     [404, null],
     [200, {}],
     [200, { stream: '', sequence: 1 }],
-  ])('causes an UpstreamError if reporting returns %i %j', async (status, body) => {
+  ])('is rejected with an UpstreamError if reporting returns %i %j', async (status, body) => {
     await expect(setUp({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
   })
 })
 
 describe('a prepared batch', () => {
-  test('is sent like a batch that was not prepared', async () => {
+  test('is sent with the same body as an unprepared one', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
     client.prepare(batch)
@@ -121,7 +121,7 @@ describe('a batch', () => {
     },
   )
 
-  test('refused because of watch time is sent again without it, and the serials of its reports count as used', async () => {
+  test('refused because of watch time is sent again without reports, whose serials are sent as rejected', async () => {
     const report = {
       viewId: '1',
       assetId: 'a',
@@ -195,7 +195,7 @@ test.each(['position', 'count'] as const)('%s() is aborted with its signal, or a
   expect(calls[1]?.options.signal.aborted).toBe(true)
 })
 
-/** A client of a fake reporting service that always returns this response. Statuses of 500 and above are failures. */
+/** A client of a fake reporting service that always returns this response, or throws if its status is 500 or above. */
 function setUp(response: ServiceResponse) {
   const calls: { path: string; body?: unknown; options: CallOptions }[] = []
   const ended: (string | undefined)[] = []

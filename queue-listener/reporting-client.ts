@@ -11,8 +11,8 @@ import { type Span, startNonRecordingSpan, type Tracing } from '../shared/tracin
 const TIMEOUT_MS = 5_000
 
 /**
- * After this time, a call is retried on another instance. The store counts a batch once, however many instances receive
- * it. The timeout is longer than for a lookup, because a full batch takes longer.
+ * A call is retried on another instance if it gets no response within `attemptTimeoutMs`, which is longer than for a
+ * lookup, because a full batch takes longer. The store counts a batch once, however many instances receive it.
  */
 const RETRY = { idempotent: true, attemptTimeoutMs: 1_000 }
 
@@ -116,7 +116,7 @@ function toOutcome(
   return { attributes: { ...batch, 'http.response.status_code': outcome.status } }
 }
 
-/** The status and the first field error of a Problem. */
+/** Formats the status and the first field error of a Problem. */
 function toReason({ status, body }: ServiceResponse): string {
   const problem = parseSafely(Problem, body).data
   const [error] = problem?.errors ?? []
@@ -125,7 +125,7 @@ function toReason({ status, body }: ServiceResponse): string {
 
 /**
  * Posts a batch. A reporting instance from a release without watch time refuses unknown fields, so it gets only the
- * views. The serials of the reports then count as used, like the serials of dead letters.
+ * views. The serials of the reports are then sent as rejected, like those of dead letters.
  * @param json the batch as JSON, if it was prepared
  */
 async function postToAnyRelease(

@@ -54,7 +54,7 @@ test('closing the service ends forwarding, even if the process is not stopping',
   await close()
 })
 
-/** The queue-listener service, with one view in the log and an HTTP server as reporting. */
+/** Starts the queue-listener service, with one view in the log and a fake reporting service. */
 async function start(eventLogOverrides: Partial<EventLog> = {}) {
   const reporting = await serveReporting()
   const service = createTestService('queue-listener')

@@ -18,13 +18,13 @@ test('counting stalls when nothing is counted for 5 s while messages wait', () =
   expect(forwarding()).toEqual({ state: 'running', waiting: 0 })
 })
 
-test('counting stalls when it is slower than the log grows', () => {
+test('counting is stalled if the log grows faster than it is counted', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 30; n += 1) measure(n * 10, n * 100)
   expect(state()).toBe('stalled')
 })
 
-test('counting stalls when it is slower than the log grows, even if the backlog shrinks after each batch', () => {
+test('counting is stalled if the log grows faster than it is counted, even if each batch shrinks the backlog', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 60; n += 1) {
     measure(n * 10, n * 100 + (n % 3) * 500)
@@ -71,7 +71,7 @@ test('counting stalls when a replay stops', () => {
   expect(state()).toBe('stalled')
 })
 
-test('steady load is not a stall, and nothing waits, although some messages are always in flight', () => {
+test('steady load is not a stall: no messages count as waiting, although some are always in flight', () => {
   const { measure, forwarding } = setUp()
   measure(0, 0)
   for (let n = 1; n < 60; n += 1) {

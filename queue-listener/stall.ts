@@ -14,7 +14,7 @@ import type { ReportingClient } from './reporting-client.ts'
 import type { Suspension } from './suspension.ts'
 
 const MEASURE_MS = 500
-/** The timeout of each of a measurement's two calls. A stall must be visible within 7 s, even if reporting hangs. */
+/** Timeout for each of the two calls per measurement. A stall must be visible within 7 s, even if reporting hangs. */
 const MEASURE_TIMEOUT_MS = 500
 
 /** If the lag is longer than this and the backlog does not shrink, counting is stalled. */
@@ -76,7 +76,7 @@ type Deps = {
 
 /**
  * Measures the backlog until `signal` aborts, independently of forwarding. Reports a stall in `/readyz`, as a metric
- * and in the log.
+ * and as a log line.
  */
 export async function watchForStall(deps: Deps, signal: AbortSignal) {
   const { eventLog, reporting, suspension, deliveries, log, metrics, health } = deps
@@ -103,7 +103,7 @@ export async function watchForStall(deps: Deps, signal: AbortSignal) {
     const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
     lagMs = backlog ? toAge(backlog) * 1_000 : null
     if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
-    // A suspension is logged by `suspend`.
+    // `suspend` has already logged a suspension.
     const isStalled = measured().state === 'stalled' && suspension.reason() === undefined
     if (isStalled && !wasStalled) log.error(forwarding(), 'counting has stalled')
     if (!isStalled && wasStalled) log.info('counting has resumed')

@@ -107,7 +107,7 @@ describe('a standby', () => {
     expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
   })
 
-  test('checks the position no more often than its interval', async () => {
+  test('checks the position at most once per interval', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting, 100)
     const before = reporting.attempts.length

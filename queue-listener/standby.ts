@@ -7,7 +7,7 @@ import { reportEnd } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import type { StoreCheck } from './store-check.ts'
 
-/** How often a standby checks whether the active instance makes progress. */
+/** How often a standby checks whether the active instance is making progress. */
 const STANDBY_POLL_MS = 1_000
 
 type Deps = {

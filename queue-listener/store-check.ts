@@ -11,7 +11,7 @@ const FORGET_MS = 5_000
 
 type StoreOf = { url: string; store: string | undefined; at: number }
 
-/** Thrown if the instances of reporting count into different stores. */
+/** Thrown if the instances of reporting use different stores. */
 export class StoresDifferError extends Error {
   override name = 'StoresDifferError'
 
@@ -23,7 +23,7 @@ export class StoresDifferError extends Error {
   }
 }
 
-/** Verifies that all instances of reporting count into one store. */
+/** Verifies that all instances of reporting share one store. */
 export type StoreCheck = {
   /** The instances that may receive batches: those that shared one store at the last check. */
   instances: Instances
@@ -41,8 +41,8 @@ type Deps = {
 }
 
 /**
- * An instance that does not respond keeps the store that it had, so that a slow response does not move counting to
- * another store. An instance from the previous release has no store id, and is not compared.
+ * An instance that does not respond is assumed to keep its store for a while, so that a slow response does not move
+ * counting to another store. An instance from the previous release has no store id, and is not compared.
  */
 export function createStoreCheck({
   knownInstances,

@@ -6,9 +6,9 @@ import { StoresDifferError } from './store-check.ts'
 
 type Cause = LogTruncatedError | StoresDifferError
 
-/** Suspends counting while it would lose views, or count them in two stores, until an operator fixes the cause. */
+/** Suspends counting while views would be lost or counted in two stores, until an operator fixes the cause. */
 export type Suspension = {
-  /** Suspends counting if the error requires it, and returns true if so. */
+  /** Suspends counting and returns true if the error requires a suspension; otherwise returns false. */
   suspend(error: unknown): boolean
   resume(): void
   /** What happened and how to fix it; undefined while counting is not suspended. */

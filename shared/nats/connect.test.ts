@@ -22,7 +22,7 @@ test.each([
   expect(accessOf(server).servers).toEqual([logged])
 })
 
-describe.skipIf(!natsVersion)('a connection to NATS', () => {
+describe.skipIf(!natsVersion)('connections to NATS', () => {
   test.each([
     ['user: "u", password: "p@:1"', 'u:p%40%3A1'],
     ['token: "t@1"', 't%401'],

@@ -14,8 +14,8 @@ type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSi
  * closes; to reconnect, call this again. The client's own reconnect is off, because data from the old socket would reach
  * the parser of the new connection, which would then print raw protocol data, stop reading, and stay open.
  * @param timeoutMs connect timeout for each server
- * @param signal ends the attempt
- * @throws NatsTlsError, or an error of the client
+ * @param signal aborts the attempt
+ * @throws NatsTlsError, or an error from the client
  */
 export async function connectToNats({ name, timeoutMs = 2_000, signal, ...access }: Options): Promise<NatsConnection> {
   let candidates = shuffle(access.servers)
@@ -35,7 +35,7 @@ export async function connectToNats({ name, timeoutMs = 2_000, signal, ...access
 type Responsive = { server: string; greeting: Greeting }
 
 /**
- * The first server that sends its greeting.
+ * Returns the first server that sends its greeting.
  * @throws the error of the last server if no server sends a greeting
  */
 async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<Responsive> {
@@ -59,7 +59,7 @@ async function findResponsive(servers: string[], timeoutMs: number, signal?: Abo
 
 const OPTIONS: ConnectionOptions = {
   reconnect: false,
-  // The link detects a server that hangs sooner than the client would.
+  // The link detects a hung server sooner than the client would.
   pingInterval: 24 * 3_600_000,
   // Capturing a stack trace costs more than the request itself.
   noAsyncTraces: true,

@@ -34,7 +34,7 @@ async function write(name: string, text: string): Promise<string> {
 test.each([
   ['NATS_NKEY', 'SUAM-marker'],
   ['NATS_NKEY', seedOf(nkeys.createAccount())],
-])('%s must be the seed of a user, and the error for another value does not reveal it', (name, value) => {
+])('%s must be the seed of a user, and the error for another value does not reveal the value', (name, value) => {
   expect(() => accessOf({ NATS_URL: 'a', [name]: value })).toThrow(`${name} is "…": it must be the seed of a user nkey`)
 })
 

@@ -38,7 +38,9 @@ export function toNatsAccess({ NATS_URL, NATS_CA: ca, NATS_CREDS, NATS_NKEY }: S
     login && (() => toAuthenticator(toLogin(login) ?? '')),
   ].filter((authenticate) => typeof authenticate === 'function')
   if (authenticators.length > 1) {
-    throw new UsageError('NATS_CREDS, NATS_NKEY and credentials in NATS_URL exclude each other: set only one of them')
+    throw new UsageError(
+      'NATS_CREDS, NATS_NKEY and credentials in NATS_URL are mutually exclusive: set only one of them',
+    )
   }
   return { servers: NATS_URL.map(String), ca, authenticate: authenticators[0] }
 }

@@ -7,7 +7,7 @@ import { withoutBrackets } from '../runtime/origin.ts'
 const DEFAULT_PORT = 4222
 const MAX_INFO_BYTES = 64 * 1_024
 
-/** What a server sends before the client sends anything. Unauthenticated: anyone on the network could have sent it. */
+/** What a server sends before the client sends anything. Unauthenticated: anyone on the network may have sent it. */
 export type Greeting = { offersTls: boolean }
 
 /**
@@ -16,7 +16,7 @@ export type Greeting = { offersTls: boolean }
  * never closes the socket of an attempt that times out before INFO, so each attempt to reach a server that hangs would
  * leak a socket.
  * @param server an address without credentials, with or without a scheme and a port
- * @throws the same error as the client
+ * @throws the error that the client would throw
  */
 export async function awaitGreeting(server: string, signal: AbortSignal): Promise<Greeting> {
   const socket = connect(toAddress(server))

@@ -82,7 +82,7 @@ export function toJetStreamReason(error: unknown): string {
   return toReason(error)
 }
 
-/** The first message on a subject at or after a sequence. nats-server 2.9 supports this; the client's types lack it. */
+/** The first message on a subject at or after a sequence. The client's types lack this query of nats-server 2.9. */
 export function nextMessage(jsm: JetStreamManager, stream: string, subject: string, sequence: number) {
   const query = { seq: sequence, next_by_subj: subject }
   return unlessNotFound(jsm.streams.getMessage(stream, query))

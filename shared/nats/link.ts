@@ -28,8 +28,7 @@ export class NatsDownError extends Error {
 }
 
 /**
- * A connection to NATS for the lifetime of the process: it connects in the background, and replaces a lost connection
- * with a new one.
+ * Keeps the process connected to NATS. Connects in the background, and replaces a lost connection with a new one.
  */
 export type NatsLink = AsyncDisposable & {
   state: () => DependencyState
@@ -39,7 +38,7 @@ export type NatsLink = AsyncDisposable & {
   connection(): NatsConnection
   /** Resolves once the connection is up; rejects if `signal` aborts. */
   up(signal: AbortSignal): Promise<NatsConnection>
-  /** Aborts when the current connection goes down; already aborted while there is none. */
+  /** Aborts when the current connection goes down; already aborted while there is no connection. */
   down(): AbortSignal
   /** Calls `callback` with each new connection, and immediately if one is already up. */
   onUp(callback: (connection: NatsConnection) => void): void
@@ -58,7 +57,7 @@ export function openNatsLink(options: Options): NatsLink {
   let announced: string[] = []
   let connection: NatsConnection | undefined
   let reason: string | undefined = 'not connected yet'
-  /** Warns once if the cold start takes too long. After the first connection, each state change is logged instead. */
+  /** Set after the first warning or connection: from then on, only state changes are logged. */
   let isFailureLogged = false
   let down = new AbortController()
   down.abort(new NatsDownError())

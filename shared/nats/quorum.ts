@@ -10,7 +10,7 @@ export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }
 
-/** The state of a stream. A server without a cluster has no cluster info. */
+/** The state of a stream. A standalone server reports no cluster info. */
 type Clustered = { cluster?: ClusterInfo | undefined }
 
 /** @throws NoLeaderError */

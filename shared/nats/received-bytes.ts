@@ -2,9 +2,9 @@ import { Socket } from 'node:net'
 import type { NatsConnection } from 'nats'
 
 /**
- * Counts the bytes that arrive over a connection, including parts of a message. The client itself counts only complete
- * messages, and hides its socket. If the socket is not found, because a client version keeps it elsewhere, this falls
- * back to counting messages.
+ * Counts the bytes that arrive over a connection, including those of incomplete messages. The client itself counts only
+ * complete messages, and hides its socket. If the socket is not found, because a client version keeps it elsewhere,
+ * this falls back to counting messages.
  */
 export function countReceived(connection: NatsConnection): () => number {
   let found: unknown = connection

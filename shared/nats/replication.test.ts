@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion)('the replication of the log', () => {
     expect(eventLog.state()).toBe('up')
     expect(eventLog.replicas?.()).toEqual({ wanted: 3, configured: 1, online: 1 })
     expect((await configOf(nats)).num_replicas).toBe(1)
-    // Long enough for a second check.
+    // Wait long enough for a second check.
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     expect(lines.filter(({ level }) => level >= 40)).toMatchObject([{ level: 50, msg: eventLog.problem?.() }])
   })

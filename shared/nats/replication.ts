@@ -25,7 +25,7 @@ type Deps = ReplicationSettings & {
 type Wanted = Partial<Pick<StreamConfig, 'num_replicas' | 'compression'>>
 
 export type Replication = {
-  /** Creates a stream with as many replicas as the server allows. */
+  /** Creates a stream with the configured number of replicas, or with one if the server refuses that number. */
   create<Result>(add: (wanted: Wanted) => Promise<Result>): Promise<Result>
   /** Call this about once a second with the state of the stream. The owner applies its settings to the stream once. */
   check(jsm: JetStreamManager, info: StreamInfo): Promise<void>
@@ -69,7 +69,7 @@ export function createReplication(deps: Deps): Replication {
     isChanging = true
     try {
       for (const difference of differences(config)) await jsm.streams.update(config.name, difference)
-      // A concurrent update may have undone this one, so the next check verifies it once.
+      // A concurrent update may undo this one, so the stream is settled only after a second check.
       if (applied === created) settled = created
       applied = created
       refusal = undefined

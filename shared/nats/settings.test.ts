@@ -5,7 +5,7 @@ import { natsUrl } from './settings.ts'
 
 const load = (NATS_URL?: string) => loadSettings({ NATS_URL: natsUrl }, { args: [], env: { NATS_URL } }).NATS_URL
 
-test('servers are separated by commas, with or without a scheme and a port', () => {
+test('servers are separated by commas, and may have a scheme and a port', () => {
   expect(load('nats://a:4222, tls://b,c:1').map(String)).toEqual(['nats://a:4222', 'tls://b', 'c:1'])
 })
 

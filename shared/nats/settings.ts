@@ -8,7 +8,7 @@ const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.
 const SERVER = /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i
 
 /**
- * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host, and are
+ * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. They are
  * never printed.
  */
 export const natsUrl = z
@@ -31,11 +31,11 @@ export const natsSettings = {
 
 /** NATS allows at most five replicas. */
 export const eventsReplicas = optionalCount(
-  'Replicas of the log and the catalogue, 3 in a NATS cluster; unset: 1 on creation, and no change if they already exist',
+  'Replicas of the log and the catalogue, 3 in a NATS cluster; unset: 1 when they are created, unchanged if they exist',
   5,
 )
 
-/** The address of a server without credentials, safe to log. */
+/** Removes the credentials from a server address, so that it is safe to log. */
 function withoutCredentials(server: string): string {
   return server.replace(/[^/@]+@/, '')
 }

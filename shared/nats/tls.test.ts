@@ -120,7 +120,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     }
   })
 
-  test('a link logs at once why TLS fails, without the password, and uses a renewed NATS_CA', async () => {
+  test('a link immediately logs why TLS fails, without the password, and uses a renewed NATS_CA', async () => {
     await using nats = await startTls(['IP:127.0.0.1'])
     const file = join(directory.path, 'renewed.pem')
     await copyFile(other.ca, file)

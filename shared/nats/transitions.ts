@@ -8,8 +8,8 @@ const MAX_LOGGED_FLAPS = 2
 
 /**
  * Logs when the connection comes up and goes down. If a server accepts connections and then hangs, each new
- * connection goes down within a second. So after a few such connections, "up" is logged only once a connection is
- * stable, and "down" only after a logged "up".
+ * connection goes down within a second. So after a few such connections, "up" is logged only when a connection has
+ * become stable, and "down" only after a logged "up".
  */
 export function createTransitions(log: Logger) {
   let flaps = 0

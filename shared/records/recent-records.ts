@@ -26,7 +26,7 @@ export type RecordCodec<Item> = {
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
-/** `items` decodes each record as it is read. `bytes` yields what the codec wrote for each record. */
+/** `items` decodes each record as it is read. `bytes` yields the bytes that the codec wrote for each record. */
 export type RecordList<Item> = {
   size: number
   items(): IteratorObject<Item>
@@ -49,7 +49,7 @@ export type RecentRecords<Item> = {
   oldest(): Item | undefined
   /** A snapshot of the records, without copying them. */
   list(): RecordList<Item>
-  /** A snapshot of the pages, without copying records, which never change. Marks are copied on write. */
+  /** A snapshot of the pages. Records never change, so they are not copied. Marks are copied on write. */
   freeze(): FrozenPage[]
   /** Appends a frozen page. */
   restore(page: FrozenPage): void
@@ -63,7 +63,7 @@ type Options<Item> = {
   keeps?: ((item: Item, newest: Item) => boolean) | undefined
 }
 
-/** Keeps the last records in compact form, and finds them by id. A page is dropped once all its records are too old. */
+/** Keeps the latest records in compact form, and finds them by id. Drops a page once all its records are too old. */
 export function createRecentRecords<Item extends { id: string }>(options: Options<Item>): RecentRecords<Item> {
   const { max, codec, keeps } = options
   const index = createRecordIndex(keeps ? Math.max(max, MIN_INDEXED) : max)

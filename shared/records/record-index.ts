@@ -2,21 +2,21 @@ const MAX_BUCKETS = 2 ** 27
 
 /**
  * A hash index from ids to record numbers. A bucket holds the number of the last record whose id hashes to the bucket,
- * and each record refers to the previous record in its bucket. Nothing is ever removed: numbers that are too
- * old are ignored. Numbers are kept modulo 2^32.
+ * and each record refers to the previous record in its bucket. Entries are never removed: callers ignore numbers
+ * that are too old. Numbers are kept modulo 2^32.
  */
 export type RecordIndex = {
   /** The number of the last record before `next` in the bucket of an id; negative if there is none. */
   last(bytes: Buffer, start: number, end: number, next: number): number
   /** Puts a record into the bucket of its id, and returns a reference to the previous record in the bucket. */
   replaceLast(bytes: Buffer, start: number, end: number, number: number): number
-  /** The number of the record that the `reference` of a record refers to; negative if there is none. */
+  /** Resolves the `reference` of a record to the number of the previous record; negative if there is none. */
   earlier(number: number, reference: number): number
 }
 
 /** @param max the expected number of records, each of which takes 4 to 8 bytes */
 export function createRecordIndex(max: number): RecordIndex {
-  // Random, so that nobody can choose ids that all fall into one bucket.
+  // The seed is random, so that an attacker cannot choose ids that all fall into one bucket.
   const seed = Math.floor(Math.random() * 2 ** 32)
   let buckets: Uint32Array | undefined
 

@@ -28,7 +28,7 @@ export type FrozenPage = {
   marks?: Uint32Array | undefined
 }
 
-/** Trims a full page to its records, and creates the next page with the same initial size. */
+/** Trims a full page to the size of its records, and creates the next page with the same initial size. */
 export function createNextPage(last: RecordPage | undefined): RecordPage {
   if (last) last.writer = trim(last.writer)
   return createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))

@@ -73,7 +73,7 @@ test('a batch has at most maxItems items', async () => {
   expect(await Promise.all(added)).toEqual(['0', '0', '1', '1', '2'])
 })
 
-test('the next batch starts before the callers of the previous one settle', async () => {
+test('the next batch starts before the promises of the previous one settle', async () => {
   const { add, resolve, batches } = setUp()
   const seen = add('a').then(batches)
   await turns()

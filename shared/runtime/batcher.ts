@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** How many turns of the event loop a batch waits for further items, while it grows. */
+/** The maximum number of event-loop turns that a growing batch waits for further items. */
 const MAX_TURNS = 4
 
 /** There was no result within the time budget. */
@@ -10,8 +10,8 @@ export class TimedOutError extends Error {
 
 type Options<Item, Result> = {
   /**
-   * Processes one batch. It must settle soon after `signal` aborts, because the next batch waits for it. If a batch
-   * spent its whole budget in the queue, its signal is already aborted.
+   * Processes one batch. Must settle soon after `signal` aborts, because the next batch waits for it. If a batch spent
+   * its whole budget in the queue, its signal is already aborted.
    */
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
   /** Maximum batch size. */
@@ -24,7 +24,7 @@ type Batch<Item, Result> = { items: Item[]; createdAt: number; settled: PromiseW
 
 /**
  * Batches concurrent calls: while one batch is in flight, new items queue up for the next one, which starts once it no
- * longer grows. A single call never waits. All items in a batch share one result.
+ * longer grows. A single call does not wait for others. All items in a batch share one result.
  *
  * There is no timer per item: the budget of a batch starts with its first item.
  *
@@ -65,7 +65,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     return batch
   }
 
-  /** @returns a function that settles the callers of the batch */
+  /** @returns a function that settles the promise that the callers of the batch share */
   async function runBatch({ items, createdAt, settled }: Batch<Item, Result>): Promise<() => void> {
     const remainingMs = createdAt + budgetMs - performance.now()
     const controller = new AbortController()

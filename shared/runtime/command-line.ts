@@ -26,7 +26,7 @@ export function parseCommandLine<Options extends ParseArgsOptionsConfig>(args: s
   return parseArguments(args, options, false).values
 }
 
-/** Parses flags like parseCommandLine, and positional arguments if they are allowed. */
+/** Like parseCommandLine, but also returns positional arguments if they are allowed. */
 export function parseArguments<Options extends ParseArgsOptionsConfig>(
   args: string[],
   options: Options,

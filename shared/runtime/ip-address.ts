@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
 
-/** A set of IP networks. Takes addresses as `toIpAddress` returns them. */
+/** A set of IP networks. Expects addresses in the form that `toIpAddress` returns. */
 export type Networks = { includes(address: string): boolean }
 
 /** Node's BlockList takes 0.1 to 0.3 µs per lookup; ipaddr.js takes 3 to 11 µs to parse an address. */
@@ -39,7 +39,7 @@ export function toIpAddress(text: string): string | undefined {
 /**
  * The client that an address belongs to: the IPv4 address itself, or the /64 network of an IPv6 address, because a
  * single subscriber has at least that many addresses (https://www.rfc-editor.org/rfc/rfc6177#section-2).
- * @param address as `toIpAddress` returns it
+ * @param address in the form that `toIpAddress` returns
  */
 export function toClient(address: string): string {
   if (!address.includes(':')) return address
@@ -70,7 +70,7 @@ function parseGroups(text: string): number[] {
   return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16))
 }
 
-/** The two groups of an IPv4 address at the end of an IPv6 address. */
+/** Converts the IPv4 address at the end of an IPv6 address to two groups. */
 function toGroups(ipv4: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number)
   return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`

@@ -11,7 +11,7 @@ export const PRETTY = { ignore: 'pid,hostname', singleLine: true }
 export function createLog({ name, level }: { name: string; level: string }): Logger {
   const options = { name, level, base: { pid: process.pid }, serializers: { err: stdSerializers.err } }
   if (!process.stdout.isTTY) return pino(options)
-  // Loaded only if used, because loading it takes a tenth of a service's startup time.
+  // Load pino-pretty only if it is used: loading it takes a tenth of a service's startup time.
   const pretty: typeof Pretty = createRequire(import.meta.url)('pino-pretty')
   return pino(options, pretty({ sync: true, ...PRETTY }))
 }

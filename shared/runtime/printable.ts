@@ -17,8 +17,8 @@ export function toLine(text: string, max: number): string {
 }
 
 /**
- * Makes text safe to print on a terminal. Keeps line breaks and tabs. Escapes other characters as JSON does, so that
- * JSON still parses to the same value.
+ * Makes text safe to print on a terminal. Keeps line breaks and tabs. Escapes other unprintable characters as JSON
+ * does, so that JSON still parses to the same value.
  */
 export function toPrintable(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>

@@ -96,18 +96,18 @@ function makePrivate(path: string): void {
   }
 }
 
-/** Returns true if another process has the file open. */
+/** Returns true if an error means that another process has locked the file. */
 export function isLocked(error: unknown): boolean {
   return resultCodeOf(error) === SQLITE_BUSY
 }
 
-/** Returns true if the file is damaged, or is not a SQLite file. */
+/** Returns true if an error means that the file is damaged, or is not a SQLite file. */
 export function isCorrupt(error: unknown): boolean {
   const code = resultCodeOf(error)
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
 }
 
-/** The lowest 8 bits of an extended result code are the result code. */
+/** The primary result code, which is the lowest 8 bits of an extended result code. */
 function resultCodeOf(error: unknown): number | undefined {
   return error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined
 }

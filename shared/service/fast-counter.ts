@@ -4,7 +4,7 @@ import type { Metrics } from './metrics.ts'
 /**
  * A counter for the hot path. prom-client's own `inc()` hashes the labels on every call, so this counter holds plain
  * numbers, which prom-client reads on each scrape.
- * @returns a function that registers a counter with labels and the value 0, and returns the function that increments it
+ * @returns a function that registers a counter for the given labels, starting at 0, and returns its increment function
  */
 export function createFastCounter<Label extends string>(
   metrics: Metrics,

@@ -28,7 +28,7 @@ describe('a service on loopback', () => {
   })
 })
 
-describe('a service beyond loopback', () => {
+describe('a service that listens beyond loopback', () => {
   test('accepts every name without ALLOWED_HOSTS', () => {
     expect(createHostCheck({ HOST: '0.0.0.0' })).toBeUndefined()
   })

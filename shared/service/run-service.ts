@@ -34,7 +34,7 @@ export type ServiceDefinition<Shape extends SettingsShape> = {
   name: string
   port: number
   settings: Shape
-  /** Opens the `resources` of the service, and resolves once it listens. */
+  /** Opens the `resources` of the service, and resolves once the service listens. */
   start(service: Service, settings: ServiceSettings<Shape>): Promise<Address>
 }
 
@@ -57,7 +57,7 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(ownSettings, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })
-    // Created before anything is opened, so that a signal always causes a graceful shutdown.
+    // Handle signals before anything is opened, so that they always cause a graceful shutdown.
     const stopping = stopSignal()
     {
       await using tracing = await openTracing(settings, { name, log })
@@ -74,9 +74,9 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
 }
 
 /**
- * With pretenuring, V8 allocates kinds of objects that survived the first collections, such as requests in flight,
- * directly in the old generation. Later requests then stay in memory after they finish, with everything that they refer
- * to, until the next major collection. Node refuses the flag in NODE_OPTIONS.
+ * With pretenuring, V8 allocates objects directly in the old generation if earlier objects of the same kind, such as
+ * requests in flight, survived the first collections. Later requests then stay in memory after they finish, with
+ * everything that they refer to, until the next major collection. Node refuses the flag in NODE_OPTIONS.
  */
 function switchOffPretenuring(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')

@@ -20,7 +20,7 @@ export function handleServerErrors(server: Server, log: Logger): void {
     if (code === 'ECONNRESET' || !socket.writable || isResponding(socket)) return socket.destroy()
     const status = STATUS_BY_CODE[code ?? ''] ?? 400
     const requestId = randomUUID()
-    log.debug({ requestId, status, reason: toReason(error) }, 'request not read')
+    log.debug({ requestId, status, reason: toReason(error) }, 'cannot read the request')
     socket.end(toMessage(status, requestId), () => socket.destroy())
   })
   server.on('connect', ({ headers }, socket) => {
@@ -47,7 +47,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
   return Response.json(toProblem(status, requestId, errors), { status, headers: headersOf(requestId) })
 }
 
-/** True once a response has started, which an error response would corrupt. Reads the same field as Node's handler. */
+/** Returns true once a response has started: an error response would corrupt it. Node checks the same field. */
 function isResponding(socket: Duplex): boolean {
   return '_httpMessage' in socket && socket._httpMessage instanceof ServerResponse && socket._httpMessage.headersSent
 }

@@ -22,7 +22,7 @@ test.each([
   expect(new URL(path, 'http://cdn/x/').pathname).toBe(`/x/${path}`)
 })
 
-test('the path, the query and the fragment are separate', () => {
+test('the path, the query and the fragment are returned separately', () => {
   expect(toCdnPath('/a/b.mp4?x=1?#t=10?#')).toEqual({ path: 'a/b.mp4', query: '?x=1?', fragment: '#t=10?#' })
 })
 

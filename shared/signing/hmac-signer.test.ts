@@ -99,7 +99,7 @@ describe('the edge', () => {
   /** The request target that a browser sends. */
   const targetOf = (path: string) => new URL(atRoot.sign(path, EXPIRES)).pathname
 
-  test('accepts every signed URL, which clients send unchanged', () => {
+  test('accepts every signed URL, and clients send it unchanged', () => {
     fc.assert(
       fc.property(files, (path) => {
         const url = atRoot.sign(path, EXPIRES)

@@ -3,7 +3,10 @@ import type { SigningKey } from '../runtime/signing-keys.ts'
 import { scopeOf, toCdnPath } from './cdn-path.ts'
 import type { Signer } from './signer.ts'
 
-/** Signs URLs as `<base>/<kid>/<expires>/<signature>/<path>`: relative URLs in a playlist keep the signature. */
+/**
+ * Signs URLs as `<base>/<kid>/<expires>/<signature>/<path>`. The signature precedes the path, so that relative URLs in
+ * a playlist inherit it.
+ */
 export function createHmacSigner(baseUrl: string, { id, secret }: SigningKey): Signer {
   return {
     sign(url, expires) {

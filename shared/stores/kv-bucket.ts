@@ -2,7 +2,7 @@ import type { KV } from 'nats'
 import { isWrongLastSequence } from '../nats/jetstream.ts'
 import { toKey } from './kv-keys.ts'
 
-/** How human-readable messages refer to the bucket. */
+/** The name of the bucket in human-readable messages. */
 export const BUCKET = 'the bucket'
 
 /** The key that marks a bucket as initialized. No id is encoded as this key. */

@@ -16,7 +16,7 @@ const API_TIMEOUT_MS = 1_000
 
 export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
   nats: NatsLink
-  /** The name of the bucket, one per service. */
+  /** The name of the bucket. Each service has its own. */
   bucket: string
   schema: z.ZodType<Value>
   /** Written only to a new bucket, so that a deleted default stays deleted. */

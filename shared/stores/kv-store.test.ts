@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
-    // In batches, because a write fails if it is not stored within 2 s.
+    // Write in batches, because a write fails if it is not stored within 2 s.
     for (let n = 0; n < entries.length; n += 100) {
       await Promise.all(
         entries.slice(n, n + 100).map(async ([id, value]) => {
@@ -256,7 +256,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     async function openSlowly(bytesPerSecond: number, onApply: (count: number, proxy: TcpProxy) => void) {
       const bucket = randomUUID()
       const writer = await open(bucket)
-      // In batches, because a write fails if it is not stored within 2 s.
+      // Write in batches, because a write fails if it is not stored within 2 s.
       for (let n = 0; n < COUNT; n += 100) {
         await Promise.all(ids.slice(n, n + 100).map((id) => writer.set(id, { title: 'x'.repeat(500) })))
       }

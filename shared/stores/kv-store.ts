@@ -34,7 +34,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     if (writeFailure !== undefined) await attempt(probeWrite(kv)).catch(() => undefined)
   })
 
-  /** Records the outcome of a write, which determines the state of the bucket. */
+  /** Records the outcome of a write, which determines the state of the store. */
   async function attempt(write: Promise<unknown>): Promise<void> {
     try {
       await write

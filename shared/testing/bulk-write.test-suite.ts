@@ -84,7 +84,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       await expectStored(line('a', { ...all, ['__proto__']: { [field]: 1 } }), [['a', fields]])
     })
 
-    test('stores the last of several lines with the same id, and counts them once', async () => {
+    test('stores the last of several lines with the same id, and counts them as one asset', async () => {
       await expectStored([line('a'), line('b'), line('a', others)].join('\n'), [
         ['a', others],
         ['b', fields],

@@ -16,7 +16,7 @@ type Context = {
   lines: () => string[]
 }
 
-/** The producer and serial of the first view in the replay of the first message. */
+/** The producer and serial of the first view that a replay of message 1 appends. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
 /** The conformance suite for the dead letters of an event log. */

@@ -62,7 +62,7 @@ export function describeEventLog(context: () => Context) {
       watched: { viewId, seconds: n },
     }))
     const [first, second] = views
-    if (!early || !late || !first || !second) throw new Error('two of each were created')
+    if (!early || !late || !first || !second) throw new Error('two views and two reports were expected')
     await append([{ ...early, serial: 1 }, first, { ...late, serial: 3 }, second], never)
     const [batch] = await readViews(log, undefined, 2)
     expect(batch?.views.map(({ serial, duration }) => [serial, duration])).toEqual([2, 4].map((serial) => [serial, 20]))
@@ -240,7 +240,7 @@ export function describeEventLog(context: () => Context) {
     for (const batch of batches) expect(JSON.stringify(batch.views).length).toBeLessThan(4 * 1024 * 1024)
   })
 
-  test('the views of a long append are stored in order', async () => {
+  test('the views of a large append are stored in order', async () => {
     await using log = await context().open()
     const views = createViews(2_345)
     await log.append(views, never)

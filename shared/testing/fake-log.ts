@@ -8,7 +8,7 @@ export type FakeLog = ReturnType<typeof createFakeLog>
 
 /**
  * A model of the log: the ids that it has stored, in order, and the last id of each producer. After a failure, the
- * producer skips views that were stored, like the real producer. An append that hangs continues when the mode changes.
+ * producer skips stored views, as the real one does. An append that hangs continues when the mode changes.
  */
 export function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()
@@ -51,7 +51,7 @@ export function createFakeLog(mode: Mode = 'confirms') {
   return fake
 }
 
-/** Verifies that the serials of each producer start at 1 without gaps, and that each named predecessor is stored. */
+/** Verifies that each producer's serials start at 1 and have no gaps, and that each named predecessor is stored. */
 export function expectConsecutive(views: readonly (NewView & { producer: string })[]): void {
   const last = new Map<string, number>()
   for (const { producer, serial = 0, predecessor } of views) {

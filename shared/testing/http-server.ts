@@ -5,7 +5,7 @@ import { toOrigin } from '../runtime/origin.ts'
 
 export type HttpServer = AsyncDisposable & { port: number; url: string }
 
-/** Serves `handle` on loopback, on a free port by default. Disposing closes all connections, and may be repeated. */
+/** Serves `handle` on loopback, on a free port by default. Disposal closes all connections, and is idempotent. */
 export async function startHttpServer(handle: RequestListener, port = 0): Promise<HttpServer> {
   const server = createServer(handle).listen(port, '127.0.0.1')
   await once(server, 'listening')

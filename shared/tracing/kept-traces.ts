@@ -1,15 +1,15 @@
 import type { TraceSpan } from '../contracts/trace.ts'
 
 /**
- * Maximum number of spans per trace. A play causes about ten spans in all services together, but anyone may send the
- * same trace id many times.
+ * Maximum number of spans per trace. A play causes about ten spans across all services, but anyone may send the same
+ * trace id many times.
  */
 const MAX_SPANS = 50
 /** Maximum length of an attribute, a name or an error. */
 const MAX_TEXT = 256
 const MAX_LINKS = 100
 
-/** The last recorded traces, with the spans that this process recorded. */
+/** The most recent traces, with the spans that this process recorded. */
 export type KeptTraces = {
   /** The spans of a trace, and the spans of other traces that link to it because of a shared batch. */
   get(traceId: string): TraceSpan[]

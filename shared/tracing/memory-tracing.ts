@@ -32,7 +32,7 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
   const mayCallerSample = createRateLimit(MAX_SAMPLED_BY_CALLERS_PER_SECOND)
 
   function isSampled(name: string, { traceId }: TraceIds, parent: TraceIds | undefined): boolean {
-    // Reads that no caller samples, such as the files of a page, would push the traces of plays out of the store.
+    // Reads that no caller samples, such as requests for static files, would evict the traces of plays.
     if (!parent && name === 'GET') return false
     if (!sample(traceId, parent)) return false
     return !parent || store.hasRoom(traceId) || mayCallerSample()

@@ -5,7 +5,7 @@ import { createSampler } from './sampler.ts'
 import type { TracingSettings } from './settings.ts'
 import { nonRecordingTracing, type Tracing } from './tracing.ts'
 
-/** Tracing as configured. The OpenTelemetry SDK is loaded only if an OTLP endpoint is set. */
+/** Opens tracing as configured. The OpenTelemetry SDK is loaded only if an OTLP endpoint is set. */
 export async function openTracing(settings: TracingSettings, service: { name: string; log: Logger }): Promise<Tracing> {
   const { TRACES_KEPT: kept, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = settings
   if (endpoint) {

@@ -187,7 +187,7 @@ function resourceOf(name: string) {
     .merge(own)
 }
 
-/** Throttled, because the SDK logs every failed export. */
+/** Throttles the messages, because the SDK logs every failed export. */
 function logDiagnostics(log: Logger): void {
   const throttle = createLogThrottle(60_000)
   const report = (message: string) => {

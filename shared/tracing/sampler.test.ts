@@ -42,7 +42,7 @@ test.each([
 })
 
 test.each(['traceidratio', 'parentbased_traceidratio'] as const)(
-  '%s records the configured ratio',
+  '%s samples the configured ratio of traces',
   (OTEL_TRACES_SAMPLER) => {
     const recordedAt = (ratio: number) => countRecorded({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: ratio }, 2_000)
     expect([recordedAt(0), recordedAt(1)]).toEqual([0, 2_000])

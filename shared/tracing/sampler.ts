@@ -39,7 +39,7 @@ function isInRatio(traceId: string, ratio: number): boolean {
 }
 
 /**
- * Returns true for the first `maxPerSecond` calls of a second. Never reads the clock, because most calls return false
+ * Returns true for the first `maxPerSecond` calls in a second. Never reads the clock, because most calls return false
  * and should be cheap.
  */
 export function createRateLimit(maxPerSecond: number): () => boolean {

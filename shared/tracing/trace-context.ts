@@ -9,11 +9,14 @@ export type IncomingTrace = { traceparent?: string | undefined; tracestate?: str
 /** The fields of a traceparent: a trace id of 32 and a span id of 16 hexadecimal digits, and the sampled flag. */
 export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
-/** A later version may add fields. The ids are slices that keep the whole text in memory, so longer text is ignored. */
+/** Later versions may add fields. Longer text is rejected, because the ids are slices that keep all of it in memory. */
 const MAX_LENGTH = 256
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
-/** Undefined if malformed. For a later version, reads only the fields of version 00, as the specification requires. */
+/**
+ * Returns undefined if the text is malformed. For a later version, reads only the fields of version 00, as the
+ * specification requires.
+ */
 export function parseTraceparent(text: string): TraceIds | undefined {
   if (text.length > MAX_LENGTH) return undefined
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(text) ?? []

@@ -35,7 +35,7 @@ export type Span = TraceContext & {
 export type Tracing = AsyncDisposable & {
   /** Starts a span in the caller's trace, or in a new one if `parent` is missing or malformed. */
   start(name: string, parent: IncomingTrace, options?: SpanOptions): Span
-  /** The last recorded traces. */
+  /** The most recently recorded traces. */
   kept: KeptTraces
 }
 

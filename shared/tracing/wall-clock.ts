@@ -1,7 +1,10 @@
 /** A larger drift means that the clock was set, or that the machine slept. */
 const MAX_DRIFT_MS = 5
 
-/** Milliseconds since the Unix epoch, to the microsecond, so that spans of different processes can be compared. */
+/**
+ * Creates a clock that returns milliseconds since the Unix epoch, to the microsecond, so that spans of different
+ * processes can be compared.
+ */
 export function createWallClock(): () => number {
   let offset = performance.timeOrigin
   return () => {
