@@ -17,8 +17,7 @@ describe('following the guide to adding a view rule', { timeout: 120_000 }, () =
   })
   afterAll(() => project?.[Symbol.asyncDispose]())
 
-  test('yields a rule that passes the tests of the engine', () =>
-    project.passesTests('reporting/rules', 'reporting/engine'))
+  test('yields a rule that passes the engine tests', () => project.passesTests('reporting/rules', 'reporting/engine'))
 
   test('yields a rule whose verdicts reporting serves', async () => {
     const env = { VIEW_RULES: 'v3', PORT: '0', DATA_DIR: 'data' }

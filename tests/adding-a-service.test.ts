@@ -12,7 +12,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** Name patterns, by file, of tests that depend on the list of services, or on a file that the guide changes. */
+/** Name patterns of tests that depend on the list of services or on a file that the guide changes, keyed by file. */
 const AFFECTED: Record<string, string[]> = {
   'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
   'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],
@@ -32,7 +32,7 @@ const AFFECTED: Record<string, string[]> = {
   'tests/openapi.test.ts': ['of rating has no lint findings', 'of (rating|video-tags) has a valid example'],
 }
 
-/** False if a service was already added. The generated service would then get a different port than in the guide. */
+/** False if a service has been added: a generated service would then get a different port from the one in the guide. */
 const isUnmodified = serviceEntries.length === 5
 
 test('every code block in the guide names its file', () => {
@@ -64,7 +64,7 @@ describe.skipIf(!isUnmodified)('npm run new-service', { timeout: 300_000 }, () =
     expect(await readAll()).toEqual(before)
   })
 
-  test('names a file that it cannot extend, and changes nothing', async () => {
+  test('reports a file that it cannot extend, and changes nothing', async () => {
     const file = join(project.directory, '.env.example')
     const text = await readFile(file, 'utf8')
     await writeFile(file, text.replace('# PLAY_URL=', '# EDGE_URL='))
@@ -75,7 +75,7 @@ describe.skipIf(!isUnmodified)('npm run new-service', { timeout: 300_000 }, () =
     await writeFile(file, text)
   })
 
-  test('adds services that pass the check and the tests after the steps in the guide', async () => {
+  test('adds services that, once the steps in the guide are done, pass the check and the tests', async () => {
     expect(await generate('rating')).toMatchObject({ status: 0 })
     expect(await generate('video-tags --empty')).toMatchObject({ status: 0 })
     expect(await generate('rating')).toMatchObject({ status: 2 })
@@ -94,7 +94,7 @@ describe.skipIf(!isUnmodified)('npm run new-service', { timeout: 300_000 }, () =
       ).toBe(true)
   })
 
-  test('adds a service whose data is in the response of a play, whose cache reads are counted, and whose writes need the token', async () => {
+  test('adds a working service: plays return its data, its cache reads are counted, and its writes need the token', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
     await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
     const urlOf = (name: string) => embedded.line((line) => listeningUrl(name, line))

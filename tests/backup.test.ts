@@ -55,7 +55,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
   test.each([
     { how: 'a copy of its directory', backUpLog: copyLog },
     { how: 'a snapshot of the running server', backUpLog: snapshotLog },
-  ])('restoring both, the log from $how, recovers the counts; later views are reported as lost', async (given) => {
+  ])('restoring both (the log from $how) recovers the counts, and later views are reported as lost', async (given) => {
     await using backedUp = await startBackedUp(given.backUpLog)
     const { reporting, play: edge } = backedUp.system
     await backedUp.restore({ checkpoint: true, log: true })

@@ -12,7 +12,7 @@ async function bench(...args: string[]) {
   return { status: await child.ended, lines: child.lines }
 }
 
-/** The cells of each table row, by the name of the row. */
+/** The cells of each table row, keyed by row name. */
 function toRows(lines: string[]): Map<string, string[]> {
   return new Map(
     lines.flatMap((line) => {

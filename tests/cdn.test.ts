@@ -375,7 +375,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a raw character beyond ASCII', target({ path: 'films/Häxan.mp4', scope: 'films/' })],
       ['a fragment', `${url}#x`],
       ['an unsigned URL in absolute form', `http://cdn/${path}`],
-    ])('(or with 400) %s', async (_, target) => {
+    ])('or with 400: %s', async (_, target) => {
       // Servers may reject a malformed target, or a path above the root, before they check the signature.
       expect([400, 403]).toContain(await statusOf(target))
     })

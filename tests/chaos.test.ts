@@ -25,9 +25,9 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
-/** `maps` (in memory), or `postgres` (two instances over one Postgres). Unset: both, Postgres for half as long. */
+/** `maps` (in memory), or `postgres` (shared by two instances). If unset, both run, `postgres` for half as long. */
 const onlyStore = process.env.CHAOS_STORE || undefined
-/** `open`, or `guarded`: with every protection of the edge. Unset: `open` with `maps`, `guarded` with `postgres`. */
+/** `open`, or `guarded` (with every protection of the edge). If unset, `maps` is `open` and `postgres` is `guarded`. */
 const onlyEdge = process.env.CHAOS_EDGE || undefined
 const stores = [
   { store: 'maps', edge: onlyEdge ?? 'open', duration: seconds, canRun: true },

@@ -101,7 +101,7 @@ describe('reporting on its own', () => {
     expect((await countDirectly(reporting, 'x')).status).toBe(507)
   })
 
-  test('refuses to start in a DATA_DIR that another instance uses, until that instance has ended', async () => {
+  test('refuses to start with a DATA_DIR that another instance uses, until that instance has exited', async () => {
     await using first = await startReporting(OFTEN)
     const lock = join(directory.path, 'checkpoint-reporting.lock')
     await expect(startReporting(OFTEN)).rejects.toThrow(

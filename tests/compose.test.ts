@@ -161,7 +161,7 @@ describe('the secrets', () => {
 
 type Job = { job_name: string; static_configs: [{ targets: string[] }] }
 
-/** Runs the command of the `secrets` container, and returns the paths of the created files in other containers. */
+/** Runs the command of the `secrets` container, and returns the paths at which other containers see the new files. */
 async function createSecrets(): Promise<string[]> {
   await using directory = await createTempDirectory('secrets')
   runSecrets(directory.path)

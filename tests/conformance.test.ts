@@ -151,8 +151,8 @@ async function recordTrace(origin: string): Promise<void> {
 }
 
 /**
- * Replaces the examples of parameters by existing data: a view, a trace, and a dead letter that no other operation
- * uses, because a dead letter can be resolved only once.
+ * Replaces the example values of parameters with existing data: a view, a trace and a dead letter. No other operation
+ * uses this dead letter, because a dead letter can be resolved only once.
  */
 function withExamples(operation: Operation, values: Record<string, string | number | undefined>): Operation {
   const parameters = operation.parameters.map((parameter) => {

@@ -29,7 +29,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', ()
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
 
-  test('is reloaded after a failure', async () => {
+  test('is reloaded after it fails to load', async () => {
     await using opened = await visitConsole(browser, edge.url)
     const { page } = opened
     await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }))

@@ -22,7 +22,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
 
   const open = (options?: BrowserContextOptions) => system.open(options)
 
-  test('a play links to its explanation, which links to the play that decided it', async () => {
+  test('a play links to its explanation, which links to the play that decided the verdict', async () => {
     await using opened = await open()
     const { page, errors } = opened
     await page.getByLabel('Play as user').fill('repeater')
@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectOutcome(page, 'Qualified')
   })
 
-  test('the explanation of an id that was never recorded says since when verdicts are kept', async () => {
+  test('for an id that was never recorded, the explanation gives the time from which verdicts are kept', async () => {
     await using opened = await open()
     const { page } = opened
     await explain(page, ' never-recorded ')
@@ -81,7 +81,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(await page.locator('.why-facts').count()).toBe(0)
   })
 
-  test.each(['..', '.', ''])('"%s" is not a view ID, in the address or in the form', async (id) => {
+  test.each(['..', '.', ''])('"%s" is rejected as a view ID, both in the URL and in the form', async (id) => {
     await using opened = await open()
     const { page, errors } = opened
     await page.goto(`${system.play.url}/#why=${id}`)
@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectOutcome(page, 'View not found')
     await explain(page, ` ${id} `)
     await expectOutcome(page, 'Not a view ID')
-    // The browser logs the 404.
+    // The browser logs the 404 as an error.
     expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
   })
 
@@ -176,7 +176,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('All services up').waitFor()
   })
 
-  test('the page stops checking a view that stays uncounted for minutes, until the user presses Explain', async () => {
+  test('the page stops checking a view that stays uncounted for minutes, and checks it again when the user presses Explain', async () => {
     await using opened = await open()
     const { page } = opened
     const view = { id: 'late', state: 'outbox', verdict: null, because: null, summary: 'Recorded in an outbox.' }

@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(opened.errors).toEqual([])
   })
 
-  test('a play highlights the lines to the services that it calls, but not to metadata after a cache hit; the outbox is above the log', async () => {
+  test('a play highlights the lines to the services that it calls, but not the line to metadata after a cache hit; the outbox is drawn above the log', async () => {
     await using opened = await system.open()
     const { page } = opened
     const boxes = ['play', 'outbox', 'events'].map((name) => componentOf(page, name).boundingBox())
@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await eventually(async () => expect(await activeLines()).not.toContain('viewer play'))
   })
 
-  test('the pointer and the arrow keys select a time, and its numbers and outages are read out; a gap has no data', async () => {
+  test('the pointer and the arrow keys select a time, and the page shows its numbers and outages; a gap has no data', async () => {
     await using opened = await visit()
     const { page } = opened
     expect(await readout(page)).toEqual(['Last 5 minutes', '2,000 views', '30 errors'])
@@ -96,7 +96,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
   test.each([
     { age: 20, seconds: '60', gaps: 1, steps: '4' },
     { age: 90, seconds: '90', gaps: 0, steps: '7' },
-  ])('$age s after the start, the picture shows the last $seconds s', async ({ age, seconds, gaps, steps }) => {
+  ])('$age s after the start, the chart shows the last $seconds s', async ({ age, seconds, gaps, steps }) => {
     await using opened = await visit(age)
     const picture = opened.page.locator('#history-picture')
     await eventually(async () => expect(await picture.getAttribute('aria-valuemax')).toBe(seconds))
@@ -207,7 +207,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(button.x + button.width).toBeLessThan(panel.x + panel.width)
   })
 
-  test('while the edge is down, the picture is marked as outdated; a hidden page does not poll the history', async () => {
+  test('while the edge is down, the chart is marked as outdated; a hidden page does not poll the history', async () => {
     await using opened = await visit()
     const { page } = opened
     await page.unroute('**/history?*')
@@ -305,7 +305,7 @@ async function numbers(page: Page): Promise<string[]> {
   return (await page.locator('#history-numbers li').allTextContents()).map(toPlain)
 }
 
-/** Replaces the thin spaces in times. */
+/** Replaces the thin spaces in times with ordinary spaces. */
 function toPlain(text: string | null): string {
   return (text ?? '').replaceAll(/\s/g, ' ')
 }

@@ -59,7 +59,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     await page.getByText('or it belongs to another user').waitFor()
   })
 
-  test('a rejected token is explained in plain words', async () => {
+  test('the page explains in plain words why a token is rejected', async () => {
     await using opened = await openConsole(browser, system.play.url)
     const { page } = opened
     await page.getByLabel('Token').waitFor()

@@ -7,7 +7,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { WITHOUT_CHECKPOINT } from './harness/system.ts'
 
-/** The console must show an outage or a recovery within this time: twice the 2 s that hold on an idle machine. */
+/** Twice the 2 s within which the console shows an outage or a recovery on an idle machine. */
 const SHOWN_MS = 4_000
 
 describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
@@ -40,7 +40,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await reloaded
   })
 
-  test('a hung reporting service is shown promptly, and views in the meantime are counted afterwards', async () => {
+  test('a hung reporting service is shown promptly, and views recorded in the meantime are counted afterwards', async () => {
     await using opened = await open()
     const { page } = opened
     const before = await cardViews(page, 'It')

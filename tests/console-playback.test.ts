@@ -60,7 +60,7 @@ describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => 
       const playlist = thirdPartyRequests.find((url) => url.endsWith('/index.m3u8')) ?? ''
       expect(playlist).toMatch(new RegExp(`^${started.cdn}/local/\\d+/[\\w-]{43}/clips/sunrise/index.m3u8$`))
       await eventually(async () => expect((await fetch(playlist)).status).toBe(410))
-      // The last segment is not loaded yet.
+      // The last segment is not loaded yet, so the player requests it with the expired link.
       await evaluate(page, 'video.currentTime = 8, void video.play()')
       await page.getByText('The link to this video has expired.').waitFor()
       await page.getByRole('button', { name: 'Play again' }).click()

@@ -75,7 +75,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     await using opened = await openWith(toSeries('minute', Array(180).fill(1)))
     const { page } = opened
     await showRange(page, '1 hour', 60)
-    // The real series also has 60 steps, so the number of steps does not show that it has been replaced.
+    // The real series also has 60 steps, so their number does not tell whether the fake series is shown yet.
     await eventually(async () => {
       await page.locator('#chart').press('End')
       expect(await readout(page)).toBe('23:59 – 00:00, so far, 1 view, 0 qualified, 1 other')
@@ -211,7 +211,7 @@ async function showRange(page: Page, range: string, count: number): Promise<void
 
 /**
  * Selects one step after another with the keyboard, and returns each as a screen reader announces it.
- * @param count how many steps, starting with the first; by default all, including one that begins in the meantime
+ * @param count the number of steps, starting with the first; by default all, including one that begins meanwhile
  */
 async function readSteps(page: Page, count = Number.POSITIVE_INFINITY): Promise<string[]> {
   const steps: string[] = []
@@ -245,7 +245,7 @@ async function numbers(page: Page): Promise<string[]> {
   return (await page.locator('#chart-numbers li').allTextContents()).map(toPlain)
 }
 
-/** Replaces the thin spaces in times. */
+/** Replaces the thin spaces in times with ordinary spaces. */
 function toPlain(text: string | null): string {
   return (text ?? '').replaceAll(/\s/g, ' ')
 }

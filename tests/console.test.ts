@@ -27,7 +27,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
 
   const open = (options?: BrowserContextOptions) => system.open(options)
 
-  test('play shows the raw response, its latency and a curl command that repeats the request', async () => {
+  test('a play shows the raw response, its latency and a curl command that repeats the request', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('curious')
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(JSON.parse(stdout)).toEqual({ ...body, userviews: 2, assetviews: body.assetviews + 1 })
   })
 
-  test('each press of play is a separate play, with its own idempotency key', async () => {
+  test('each press of the Play button is a separate play, with its own idempotency key', async () => {
     const keyed = () => metric(system.play.url, /^idempotent_plays_total{outcome="recorded"}/)
     const before = await keyed()
     await using opened = await open()
@@ -170,7 +170,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await opened.page.getByText('cdnurl has no URL for it').waitFor()
   })
 
-  test('an invalid user id plays nothing and shows the allowed format; a valid one survives a reload', async () => {
+  test('with an invalid user id, nothing is played and the page shows the allowed format; a valid user id survives a reload', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('no spaces')

@@ -14,7 +14,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 /** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
 
-/** Only a notification is this fast: without one, the next health check or retry finds an instance after 2 s. */
+/** Only a notification is this fast. Without it, an instance is found by a health check or a retry, after 2 s. */
 const FOUND_MS = 1_000
 
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
@@ -297,7 +297,7 @@ async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isO
   }
 }
 
-/** Shorter pauses of the machine cause no failures: with another instance, an attempt times out only after 150 ms. */
+/** Shorter pauses of the machine cause no failures: while two instances are up, an attempt times out after 150 ms. */
 const LONG_PAUSE_MS = 50
 
 /** How long circuit breakers may stay open, and instances ejected, after a long pause. */

@@ -188,7 +188,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     })
   })
 
-  test('replay the whole log, which counts it again, and restore the previous counts', async () => {
+  test('replay the whole log so that it is recounted, and restore the previous counts', async () => {
     // The last play, which the previous test sent, must be counted first.
     await eventually(async () => expect(await views(system.reporting.url, 'user', '8')).toBe(1))
     const before = Audit.parse(await getJson(`${system.reporting.url}/events/audit`))
@@ -212,7 +212,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     expect((await controls.post('metadata/hang?seconds=-1')).status).toBe(400)
   })
 
-  test('keep the token in a file that only its owner may read, and out of log lines, arguments and environments', async () => {
+  test('keep the token in a file that only its owner may read, and never in log lines, arguments or environment variables', async () => {
     const token = tokenOf(system)
     const file = tokenFileOf(dataDir, system.edgePort)
     expect(readFileSync(file, 'utf8').trim()).toBe(token)

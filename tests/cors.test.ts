@@ -69,7 +69,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     expect(response.headers.get('access-control-max-age')).toBe('600')
   })
 
-  test('may read responses, which other pages may not', async () => {
+  test('may read responses that other pages may not read', async () => {
     for (const headers of [{ origin: 'https://tv.example.evil' }, {}]) {
       for (const method of ['POST', 'OPTIONS']) {
         const response = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })
@@ -79,7 +79,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     }
   })
 
-  test('needs CORS_ORIGINS: without it, no response has CORS headers, and no other origin may play', async () => {
+  test('has access only through CORS_ORIGINS: if it is unset, no response has CORS headers, and no other origin may play', async () => {
     const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
     await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [

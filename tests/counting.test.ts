@@ -130,7 +130,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
     await listener.start()
   })
 
-  test('if reporting hangs, queue-listener and the status are degraded within 8 s', async () => {
+  test('if reporting hangs, queue-listener and the system status are degraded within 8 s', async () => {
     const { reporting, listener } = system
     await reporting.signal('SIGSTOP')
     const stoppedAt = runningTime()
@@ -151,7 +151,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
 })
 
 describe.skipIf(!natsVersion)('a reporting instance that fails every batch', () => {
-  test('degrades queue-listener and the status within 8 s, although it is up', async () => {
+  test('degrades queue-listener and the system status within 8 s, although the instance is up', async () => {
     await using system = await startSystem()
     await using proxy = await startFailingProxy(system.reporting.url)
     await system.listener.signal('SIGTERM')

@@ -20,7 +20,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('npm run counts -- recount', () =>
   })
 
   test('recognizes as many idempotency keys as KEYS_KEPT allows, in memory and in Postgres', async () => {
-    // The last event retries the first one.
+    // The last event is a retry of the first one.
     const events = ['first', 'second', 'first'].map((id, n) => toKeyedEvent(id, n + 1))
     await publishRaw(system.nats, [JSON.stringify(events)])
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'keyed')).toBe(2))

@@ -188,7 +188,7 @@ async function breakPostgres({ postgres, database, second }: Store, shows: (expr
   const count = () => fetch(`${second.url}/events/asset/a/user/u`, { method: 'POST' })
   await eventually(async () => expect((await count()).status).toBe(200))
   await postgres.use(database, async (client) => {
-    // The timeout of this client is so long that reporting's connection detects the deadlock first, and is rolled back.
+    // With this long timeout, reporting's connection detects the deadlock first, and rolls its transaction back.
     await client.query(`set deadlock_timeout = '1min'`)
     await client.query(`begin; select from reporting.user_views where id = 'u' for update`)
     const counting = count()

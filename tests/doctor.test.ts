@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       expect(await metric(listener.url, /^event_log_lag_messages/)).toBe(0)
     })
 
-  /** Waits long enough for the doctor to report the first view as stuck if it were not counted. */
+  /** Waits until the first view is so old that the doctor would report it as stuck if it were not counted. */
   const firstViewIsOld = () => eventually(() => expect(Date.now() - playedAt).toBeGreaterThan(3_000))
 
   test('prints a line for each check and exits with status 0 if the system is healthy', async () => {

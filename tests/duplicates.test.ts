@@ -10,7 +10,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
   let system: System
   let user = 0
   beforeAll(async () => {
-    // A view that goes to the outbox would reach the log too late.
+    // The long timeout keeps views out of the outbox, from which they would reach the log too late.
     system = await startSystem({ ...WITHOUT_CHECKPOINT, APPEND_TIMEOUT: '5s' })
     await warmUp(system.play.url)
   })
@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await eventually(async () => expect(await lost()).toMatchObject({ gaps: expect.arrayContaining([gap]) }))
   })
 
-  test('if the last views of a producer are lost, they are reported as soon as the next producer names it as predecessor', async () => {
+  test('if the last views of a producer are lost, they are reported as soon as the next producer names its predecessor', async () => {
     await playOnce()
     await expectCounted(1)
     await system.listener.signal('SIGKILL')

@@ -195,7 +195,7 @@ describe('the circuit breakers of embedded mode', () => {
       expect((await readiness(edge.url)).circuits).toMatchObject({ reporting: 'open', metadata: 'closed' })
     })
     expect(await metric(edge.url, sample('circuit_breaker_state', { upstream: 'reporting', state: 'open' }))).toBe(1)
-    // Every 500 ms, a play probes the upstream, and takes longer.
+    // Every 500 ms, one play probes the upstream and therefore takes longer.
     await eventually(async () => {
       const startedAt = runningTime()
       expect(await play(edge.url, '456', '8')).toMatchObject({ status: 200, body: { degraded: ['reporting'] } })

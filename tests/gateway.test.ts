@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const PLAY = '/play/asset/456/user/8'
 const KEY = { 'idempotency-key': '"8e03978e"' }
 
-/** The first instance of play that receives a request makes it fail. `times` is how many instances receive it. */
+/** The first play instance that receives such a request fails. `times` is the number of instances that receive it. */
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
@@ -31,7 +31,7 @@ const REPEATED = [
   },
 ] as const
 
-/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`. play resolves other paths. */
+/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`; play does not. */
 const AMBIGUOUS = [
   ['POST', '/play/asset/456/user/..%2f..%2f..%2fwatched%2fx/../8'],
   ['GET', '/views/b%2fc%2fd/../../status'],
@@ -42,7 +42,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
   describe.each(['close', 'hang'] as const)(
     'if the first instance that gets a request makes the connection %s,',
     (failure) => {
-      test.each(REPEATED)('$what reaches $times of the instances', async ({ method, path, headers, times }) => {
+      test.each(REPEATED)('$what reaches $times of the two instances', async ({ method, path, headers, times }) => {
         const outcomes = [failure]
         const failOnce = () => outcomes.pop()
         await using stack = new AsyncDisposableStack()
@@ -62,7 +62,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     },
   )
 
-  test('while both instances close every connection, each request gets a 502 in the format of play', async () => {
+  test('while both instances close every connection, each request gets a 502 in the error format of play', async () => {
     await using stack = new AsyncDisposableStack()
     const start = async () => stack.use(await startScriptedPlay(() => 'close')).url
     await using gateway = await startGateway([await start(), await start()])
@@ -136,7 +136,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
       expect((await call('/catalogue?after=a%2fb')).statusCode).toBe(200)
     })
 
-    test('a body over 64 KiB gets a 413 in the format of play, and does not reach play', async () => {
+    test('a body over 64 KiB gets a 413 in the error format of play, and does not reach play', async () => {
       const before = alive.requests.length
       const { statusCode, headers, text } = await call(PLAY, { method: 'POST', body: 'x'.repeat(65_537) })
       expect({ statusCode, retryAfter: headers['retry-after'] }).toEqual({ statusCode: 413, retryAfter: undefined })
@@ -147,7 +147,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     test.each([
       ['a header over 16 KiB', 431, 'Headers too large', { headers: { 'x-long': 'x'.repeat(16_400) } }],
       ['a method that nginx refuses', 405, 'Method not allowed', { method: 'TRACE' }],
-    ])('%s gets a %i in the format of play', async (_, status, reason, options) => {
+    ])('%s gets a %i in the error format of play', async (_, status, reason, options) => {
       const { statusCode, headers, text } = await call(PLAY, options)
       expect([statusCode, headers['content-type']]).toEqual([status, 'application/json'])
       expect(JSON.parse(text)).toEqual({ status: reason, requestId: expect.any(String) })
@@ -180,7 +180,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     afterAll(() => stack.disposeAsync())
 
     const received = () => plays.flatMap(({ requests }) => requests.filter(({ url }) => url === '/live')).length
-    /** Resolves once an instance of play has received the request. */
+    /** Resolves once the play instances have received `count` subscriptions in total. */
     async function subscribe(count: number) {
       const subscription = { hasEnded: false, ended: send(gateway.url, '/live').catch(() => undefined) }
       void subscription.ended.then(() => (subscription.hasEnded = true))
@@ -200,7 +200,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     })
   })
 
-  test('idle connections are closed before play closes them', () => {
+  test('nginx closes idle connections before play does', () => {
     const [, seconds] = /^ {2}keepalive_timeout (\d+)s;$/m.exec(gatewayConfig) ?? []
     expect(Number(seconds)).toBeGreaterThan(0)
     expect(Number(seconds) * 1_000).toBeLessThan(createServer().keepAliveTimeout)

@@ -15,10 +15,10 @@ const ORIGIN = 'https://tv.example'
 /** Any other status of a play would be a defect. */
 const STATUSES = [200, 400, 401, 403, 421, 429, 431, 451]
 
-/** A value of one part of a request, and the status that an invalid value causes. */
+/** A value for one part of a request. If the value is invalid, `status` is the status that it causes. */
 type Choice = { value?: string; status?: number }
 
-/** The parts of a play, in the order in which they are checked. The first choice of each is valid, and most likely. */
+/** The parts of a play, in the order in which play checks them. The first choice of each is valid, and most likely. */
 type Parts = { host: Choice[]; origin: Choice[]; token: Choice[]; key: Choice[]; asset: Choice[] }
 
 describe('an edge with identity, limits, rights and an operations port', { timeout: 120_000 }, () => {
@@ -98,7 +98,7 @@ describe('an edge with identity, limits, rights and an operations port', { timeo
     }
   }
 
-  /** Picks the first choice, which is valid, at least half of the time, so that enough whole requests are valid. */
+  /** Picks the first choice, which is valid, at least half of the time, so that enough requests are entirely valid. */
   function pick(choices: Choice[], random: () => number): Choice {
     const index = random() < 0.5 ? 0 : Math.floor(random() * choices.length)
     return choices[index] ?? {}

@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     const CDN_KEYS = 'k1:secret-of-the-first-key'
     await using cdn = await startService('cdn', { CDN_KEYS, CDN_ROOT: '.' })
     const CDN_BASE_URL = await startTlsProxy(other.issue(['IP:127.0.0.1']), cdn.url, stack)
-    // Takes the place of a well-known authority.
+    // Stands in for a public certificate authority.
     const NODE_EXTRA_CA_CERTS = other.ca
     const env = { ...system.env, ...urls, UPSTREAM_CA: ours.ca, NODE_EXTRA_CA_CERTS, CDN_BASE_URL, CDN_KEYS }
     await eventually(async () => {

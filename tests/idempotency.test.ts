@@ -119,7 +119,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
   test('of different assets are refused by an edge that recognizes the key; otherwise, only the first in the log is counted', async () => {
     await play('k')
     const refused = { status: 422, viewId: null, body: { status: 'Idempotency key reused' } }
-    // While an upstream does not respond in time, a play gets a 503 instead.
+    // Repeated, because a play gets a 503 instead if a pause makes an upstream respond too late.
     const expectRefused = (edge: { url: string }) =>
       repeatAfterPause(async () => expect(await play('k', edge, '123')).toMatchObject(refused))
     await expectRefused(system.play)
@@ -139,7 +139,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     expect(await rejected()).toBe(before + 1)
   })
 
-  test('have metrics by outcome', async () => {
+  test('are counted in the metrics by outcome', async () => {
     const plays = (outcome: string) =>
       metric(system.play.url, new RegExp(`^idempotent_plays_total{outcome="${outcome}"}`))
     const outcomes = ['recorded', 'retried', 'reused']

@@ -246,7 +246,7 @@ describe('on an edge with an identity provider,', () => {
     expect(await viewsOf('mallory')).toBe(0)
   })
 
-  test(`exactly the valid ones of ${TOKENS} random tokens are accepted, with seed ${SEED}`, {
+  test(`exactly the valid tokens among ${TOKENS} random ones are accepted, with seed ${SEED}`, {
     timeout: 120_000,
   }, async () => {
     const tokens = await createTokens(provider, createRandom(SEED))
@@ -286,7 +286,7 @@ describe('on an edge with an identity provider,', () => {
       const { requestId, ...body } = ViewNotFound.parse(await response.json())
       return body
     }
-    // The position advances while earlier plays are counted.
+    // Retried, because the position in the responses advances while earlier plays are counted.
     await eventually(async () => expect(await bodyFor(viewId)).toEqual(await bodyFor('no-such-view')))
     for (const headers of [{}, bearer('not-the-read-token')]) {
       const response = await explain(viewId, headers)

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { startChild } from './harness/child.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** Replaces npm, so that the test needs no network. It takes a moment, and appends a line to a file. */
+/** Stands in for npm, so that the test needs no network. It runs for a moment, and appends a line to a file. */
 const NPM = `#!/bin/sh
 echo "$1" >> installations
 sleep 0.5

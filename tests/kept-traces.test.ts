@@ -62,7 +62,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
   let system: System
   let edge: string
   beforeAll(async () => {
-    // A view that goes to the outbox would be appended in another trace.
+    // The long timeout keeps views out of the outbox, from which they would be appended in another trace.
     system = await startSystem({ CATALOGUE_TTL: '1h', APPEND_TIMEOUT: '5s' })
     edge = system.play.url
     await warmUp(edge)
@@ -104,7 +104,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     expect((await fetch(`${system.metadata.url}/traces/${traceId}`)).status).toBe(404)
   })
 
-  test('the last plays are listed, newest first, and without other requests', async () => {
+  test('the latest plays are listed, newest first, and no other requests', async () => {
     const first = await playRecorded(edge, 'first')
     await fetch(`${edge}/catalogue`)
     const second = await playRecorded(edge, 'second')
@@ -125,7 +125,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     expect(traces).toMatchObject([{ traceId, viewId, userId: 'sought' }])
   })
 
-  test('the traces of plays in one batch all contain its operations, but no other play', async () => {
+  test('if plays share a batch, the trace of each contains the batch operations, but no other play', async () => {
     const plays = await Promise.all(Array.from({ length: 8 }, (_, n) => playRecorded(edge, `batched-${n}`)))
     for (const { traceId } of plays) {
       const trace = await readComplete(edge, traceId)

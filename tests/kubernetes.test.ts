@@ -81,7 +81,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(findProblems(text)).toEqual([])
     })
 
-    test('lets services connect only as in the README diagram, to NATS and Postgres, and from play to queue-listener', () => {
+    test('allows services only the connections in the README diagram, those to NATS and Postgres, and play to queue-listener', () => {
       const between = [...connectionsIn(objects)].filter((connection) => PICTURED.test(connection))
       expect(between.sort()).toEqual([
         'cdnurl → nats:4222',

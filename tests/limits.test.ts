@@ -65,7 +65,7 @@ describe('CLIENT_RATE', () => {
     })
   })
 
-  test('refuses requests before any work: nothing is counted or looked up, and at most one line a second is logged', async () => {
+  test('refuses requests before doing any work: nothing is counted or looked up, and at most one line a second is logged', async () => {
     const { play, reporting, process } = await start({ CLIENT_RATE: '5/1h', ...BEHIND_PROXY })
     const lookups = () => metric(play.url, /^play_group_size_sum{group="lookup"}/)
     const startedAt = performance.now()
@@ -159,7 +159,7 @@ describe('PLAY_RATE', () => {
     expect(statuses).toEqual([200, 200, 429])
   })
 
-  test('leaves invalid ids to validation, even very long ones', async () => {
+  test('leaves the rejection of invalid ids, even very long ones, to validation', async () => {
     const { play } = await start({ PLAY_RATE: '1/1h' })
     expect(await statusesOf(3, `${play.url}/play/asset/456/user/${'x'.repeat(10_000)}`)).toEqual([400, 400, 400])
   })

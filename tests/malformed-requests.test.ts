@@ -35,7 +35,7 @@ describe('for malformed requests,', () => {
 
   describe.each(serviceNames)('%s', (name) => {
     test.each(cases)(
-      'returns the common error shape for a request with %s, and status %i',
+      'given a request with %s, returns status %i and the common error shape',
       async (_, status, lines, keepsId) => {
         using client = await connectHttp(system[name].url, `${lines.join('\r\n')}\r\n\r\n`)
         const { headers, body, ...response } = await client.response()

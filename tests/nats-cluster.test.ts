@@ -42,7 +42,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     nats = stack.use(await startNatsCluster())
     system = stack.use(await startSystem({ NATS_URL: nats.url, EVENTS_REPLICAS: '3' }))
     await expectReplicated()
-    // Puts both assets into the cache of play.
+    // Puts both assets into play's cache.
     for (const asset of ['123', '456']) {
       await eventually(async () => expect(await play(system.play.url, asset, 'warm')).toMatchObject({ status: 200 }))
     }
@@ -88,7 +88,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     return runningTime() - leaderlessAt
   }
 
-  /** Runs `fault` while players play. Verifies that every play is served in time, and counted exactly once. */
+  /** Runs `fault` under load. Verifies that every play is served in time, and counted exactly once. */
   async function underLoad(prefix: string, fault: () => Promise<void>): Promise<void> {
     const players = startPlayers(system.play.url, { count: 4, seed: 1, prefix })
     await sleep(300)

@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT,', () => {
     expect((await fetch(`${edge}/healthz`)).status).toBe(200)
   })
 
-  test('a public path returns 405 for any other method, and 404s count against the client limit', async () => {
+  test('a public path returns 405 for an unsupported method, and 404s count against the client limit', async () => {
     const response = await fetch(`${edge}/play/asset/456/user/8`)
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
     await using limited = await startEmbedded({ OPS_PORT: String(await freePort()), CLIENT_RATE: '5/1h' })

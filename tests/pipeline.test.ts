@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     expect(await views(system.reporting.url, 'user', 'nobody')).toBe(0)
   })
 
-  test('a play returns a changed asset within two seconds', async () => {
+  test('a change to an asset appears in plays within two seconds', async () => {
     await play(system.play.url, '123', 'reader')
     const fields = { title: 'It, again', genre: 'horror', summary: '' }
     await post(`${system.metadata.url}/content/asset/123`, fields)

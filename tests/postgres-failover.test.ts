@@ -139,7 +139,7 @@ async function startLoad(system: SharedDatabaseSystem, name: string) {
   const resources = stack.move()
 
   return {
-    /** Stops the load, and expects that both instances count each play and each acknowledged direct count. */
+    /** Stops the load, and verifies that both instances count each play and each acknowledged direct count. */
     async expectExact(): Promise<void> {
       const [outcomes, { acknowledged, failed }] = await Promise.all([players.stop(), direct.stop()])
       expect(sum(outcomes.users)).toMatchObject({ cutOff: 0, rejected: 0 })

@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances that shar
     expect(other.seen()).toEqual(first.seen())
   })
 
-  test('count each play exactly once, even if one of them and Postgres are killed, and Postgres hangs', async () => {
+  test('count each play exactly once, even if an instance is killed, and Postgres is killed and later hangs', async () => {
     const { play: edge, postgres, reporting, second } = system
     const players = startPlayers(edge.url, { count: 8, seed: 1 })
     const probe = keepProbing(edge.url)

@@ -53,7 +53,7 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     await directory?.[Symbol.asyncDispose]()
   })
 
-  /** Reads deploy/public.env, and replaces its examples by a running identity provider, token files and a free port. */
+  /** Reads deploy/public.env. Replaces its examples with a running identity provider, token files and a free port. */
   async function readPublicEnv(): Promise<Record<string, string>> {
     const given = parseEnv(await readFile('deploy/public.env', 'utf8')) as Record<string, string>
     const tokens: Record<string, string> = {}

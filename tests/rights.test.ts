@@ -29,7 +29,7 @@ describe('an asset with rights', () => {
     ['premium', { plans: ['premium'] }, 403, ['plan']],
     ['german', { countries: ['DE'] }, 451, ['country']],
     ['everything', { from: FUTURE, countries: ['DE'], plans: ['x'] }, 403, ['not-started', 'country', 'plan']],
-  ])('is refused with the reasons, and not counted: %s', async (id, rights, status, reasons) => {
+  ])('is refused with the reasons, and no view is counted: %s', async (id, rights, status, reasons) => {
     await create(id, rights)
     const before = await Promise.all(reasons.map(denials))
     const refused = await play(edge, id, `viewer-of-${id}`)
@@ -39,7 +39,7 @@ describe('an asset with rights', () => {
     expect(retried.status).toBe(status)
     expect(retried.headers.has('view-id')).toBe(false)
     expect(await Promise.all(reasons.map(denials))).toEqual(before.map((count) => count + 2))
-    // Once a later view of the same user is counted, a view of this asset would have been counted too.
+    // Once a later view of the same user is counted, a view of this asset would already have been counted.
     await play(edge, '456', `viewer-of-${id}`)
     await eventually(async () => expect(await views(system.reporting.url, 'user', `viewer-of-${id}`)).toBe(1))
     expect(await views(system.reporting.url, 'asset', id)).toBe(0)

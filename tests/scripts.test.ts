@@ -397,7 +397,7 @@ async function run(script: string, args: string[], env: Record<string, string | 
 
 async function catalogueFile(lines: string[]): Promise<string> {
   const path = join(directory, 'catalogue.jsonl')
-  // Without a newline at the end, because some editors omit it.
+  // No trailing newline, because some editors omit it.
   await writeFile(path, lines.join('\n'))
   return path
 }

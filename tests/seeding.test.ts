@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion)('in a running system,', () => {
     }
   })
 
-  test('when NATS dies midway, the response has the number of stored assets, and the request can be repeated', async () => {
+  test('when NATS dies midway, the response reports the number of stored assets, and the request can be repeated', async () => {
     const { nats, metadata } = system
     const many = assets(50_000, 'midway')
     const writing = bulkWrite(many)

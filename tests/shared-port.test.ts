@@ -78,7 +78,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     await eventually(async () => expect(await metricOfAll(edge(), 2, WAITING)).toBe(0))
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'adopted')).toBe(served))
     expect(await getJson(`${system.reporting.url}/events/lost`)).toMatchObject({ gaps: [] })
-    // The new process took a new file, because the old one was still in use.
+    // The new process created another file, because the old one was still in use.
     expect(await outboxes()).toHaveLength(3)
   })
 

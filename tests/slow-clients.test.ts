@@ -29,7 +29,7 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
       const statuses = await statusesOf(senders)
       expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(SENDERS - 4)
     })
-    // All bodies together are 240 MiB. Besides the bodies in memory, rejected bodies await garbage collection.
+    // All bodies together take 240 MiB. Rejected bodies also occupy memory until they are garbage-collected.
     await eventually(async () => expect((await memory()) - before).toBeLessThan(160 * MIB))
     const lookup = await fetch(`${reporting.url}/events/lookup`, jsonRequest({ assets: ['a'] }))
     expect(lookup.status).toBe(200)

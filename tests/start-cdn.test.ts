@@ -100,7 +100,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
     expect(started.child.lines.join('\n')).not.toMatch(/^ {2}cdn /m)
   })
 
-  test('but does not start if the port of the CDN edge is in use', async () => {
+  test('unless the port of the CDN edge is in use: npm start then exits with status 1', async () => {
     const edgePort = await freePortRange()
     await using server = createServer().listen(edgePort + 5, '127.0.0.1')
     await once(server, 'listening')

@@ -14,7 +14,7 @@ import { type System, startSystem } from './harness/system.ts'
 describe.skipIf(!natsVersion)('a third-party client', () => {
   let system: System
   beforeAll(async () => {
-    // A view that goes to the outbox would reach the log too late.
+    // The long timeout keeps views out of the outbox, from which they would reach the log too late.
     system = await startSystem({ APPEND_TIMEOUT: '5s' })
     await warmUp(system.play.url)
   })

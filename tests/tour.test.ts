@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('in a system that npm start runs,', () => {
   })
 
   test.skipIf(!hasChromium)(
-    'the page of the tour runs a step, explains why a prediction is wrong, and shows the sum',
+    'the tour page runs a step, explains why a prediction is wrong, and shows how many plays are counted',
     async () => {
       await using browser = await startBrowser()
       await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`)

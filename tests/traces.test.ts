@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion)('with a collector,', () => {
       })
     })
 
-    test('but not of probes, scrapes or position polls', async () => {
+    test('but none of probes, scrapes or position polls', async () => {
       for (const path of ['/healthz', '/readyz', '/metrics']) {
         await mapServices((name) => fetch(system[name].url + path))
       }
@@ -316,7 +316,7 @@ describe.skipIf(!natsVersion)('without a collector,', () => {
   })
 })
 
-/** The spans of a trace in all services, merged by one of them. */
+/** The spans of a trace from all services, collected by the service at `url`. */
 async function traceOf({ url }: Pick<ServiceProcess, 'url'>, traceId: string): Promise<SystemTrace> {
   return SystemTrace.parse(await getJson(`${url}/traces/${traceId}`))
 }

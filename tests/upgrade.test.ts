@@ -94,7 +94,7 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
     await eventually(async () => expect(await runAudit(system.env)).toMatchObject({ status: 0 }))
   })
 
-  test('in the reverse order, counts plays once, and a view that shares a batch with a watch report after its dead letter is replayed', async () => {
+  test('in the reverse order, counts plays once; a view in the same batch as a watch report is counted when its dead letter is replayed', async () => {
     await using system = await startMixedSystem((name) => (name === 'play' ? 'current' : '0.1.0'))
     const { edge, reporting, listener, nats, env } = system
     const expectViews = (user: string, expected: number) =>

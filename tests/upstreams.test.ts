@@ -122,7 +122,7 @@ describe.skipIf(!natsVersion)('with failing upstreams,', () => {
           expect(body).toMatchObject({ title: 'Terminator', url: 'path/to/asset456.mp4', degraded: [name] })
           expect(ms).toBeLessThan(1_000)
         })
-        // A 404 from either metadata or cdnurl is enough.
+        // A 404 from either metadata or cdnurl is conclusive.
         expect((await play(system.play.url, 'unknown', 'reader')).status).toBe(404)
         const response = await fetch(`${system.play.url}/play/asset/${uncached}/user/reader`, { method: 'POST' })
         expect(response.status).toBe(503)

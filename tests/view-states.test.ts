@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
       }
     })
 
-  test('is never "not found" after a 200, and is "counted" in the end', async () => {
+  test('is never "not found" after a 200, and eventually becomes "counted"', async () => {
     const states = new Set<unknown>()
     for (let plays = 0; plays < 20; plays += 1) {
       const viewId = await play(plays % 2 === 0 ? system.play : neighbor)
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
     expect(states).toContain('counted')
   })
 
-  test('is "counted" if the user repeats a play, with the view that decided the verdict', async () => {
+  test('is "counted" for a repeated play too, and names the view that decided the verdict', async () => {
     const [first, second] = [await play(), await play()]
     await expectState(first, { state: 'counted', verdict: 'qualified', because: null })
     await expectState(second, { state: 'counted', verdict: 'not-qualified', reason: 'repeat', because: { id: first } })
@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
     for (const id of ids) await expectState(id, { state: 'counted', userId })
   })
 
-  test('is "outbox" even if the process that recorded it has ended', async () => {
+  test('is "outbox" even if the process that recorded it has exited', async () => {
     await system.nats.signal('SIGKILL')
     const viewId = await play(neighbor)
     await neighbor.signal('SIGKILL')

@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('under the v2 rules,', () => {
     expect(await getJson(`${system.reporting.url}/events/user/${userId}`)).toMatchObject({ views: 1, qualified: 1 })
   })
 
-  test('the longest reported time counts, in any order and through any edge', async () => {
+  test('the longest reported time counts, whatever the order of the reports and the edge that receives them', async () => {
     const viewId = await play(system.play, userId)
     expect(await report(otherEdge, viewId, seconds(29.5))).toBe(202)
     expect(await report(system.play, viewId, seconds(12))).toBe(202)
@@ -200,7 +200,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('with watch time in Postgres,', ()
     expect(await runAudit(system.env)).toMatchObject({ status: 0 })
   })
 
-  test('a recount needs other rules, and a database of its own, and can be repeated', async () => {
+  test('a recount needs different rules and a separate database, and can be repeated', async () => {
     await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
     await warmUp(system.play.url)
     const viewId = await play(system.play, randomUUID())

@@ -40,7 +40,7 @@ const MAX_CORE_MIB = 512
 const CORE_SERVICES = 5
 const MAX_FURTHER_MIB = 64
 
-/** The schema of the Compose Specification, as dclint contains it. */
+/** The schema of the Compose Specification that is bundled with dclint. */
 const schema = JSON.parse(readFileSync('node_modules/dclint/schemas/compose.schema.json', 'utf8'))
 const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true })
 addFormats.default(ajv)
@@ -50,7 +50,7 @@ export function parseCompose(text: string): Compose {
   return parse(text, { merge: true })
 }
 
-/** Returns one line for each problem of a Compose file. */
+/** Returns one line for each problem in a Compose file. */
 export function findProblems(text: string, secrets: readonly string[]): string[] {
   const compose = parseCompose(text)
   if (!validate(compose))

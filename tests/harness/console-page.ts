@@ -53,7 +53,7 @@ export async function cardViews(page: Page, title: string): Promise<number> {
   return toNumber((await views.textContent()) ?? '')
 }
 
-/** The views of all assets together. */
+/** The total number of views of all assets. */
 export async function totalViews(page: Page): Promise<number> {
   return toNumber((await page.locator('#total-views').textContent()) ?? '')
 }

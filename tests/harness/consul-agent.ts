@@ -23,7 +23,7 @@ export type ConsulAgent = AsyncDisposable & {
 }
 
 type Options = {
-  /** A token with all permissions. Without it, the agent requires no tokens. */
+  /** A token with all permissions. If undefined, the agent requires no tokens. */
   managementToken?: string
 }
 

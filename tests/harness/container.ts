@@ -30,7 +30,7 @@ export type Container = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Resolves to the exit status of PID 1, or to the signal that killed it. */
   ended(): Promise<number | NodeJS.Signals | null>
-  /** Starts the container again after it has ended, with the same data. */
+  /** Starts the container again after it has exited, with the same data. */
   start(): Promise<void>
   /** Runs a command in the running container, as its user. */
   exec(command: string[], env?: Record<string, string>): Promise<Result>

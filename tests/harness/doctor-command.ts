@@ -13,8 +13,8 @@ const MAX_RUNS = 3
 
 /**
  * Runs the doctor with only these settings, and runs it again if the machine paused for long. `of` returns the findings
- * with a given name. On a loaded machine, a slow service may be reported as hung, so repeat runs that expect services
- * to respond.
+ * with a given name. On a loaded machine, the doctor may report a slow service as hung, so a test that expects services
+ * to respond should repeat the run.
  */
 export async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
   for (let run = 1; ; run += 1) {

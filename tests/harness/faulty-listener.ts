@@ -6,7 +6,7 @@ import { withResources } from './resources.ts'
 
 type Batch = { views: { assetId: string; userId: string }[] }
 
-/** What queue-listener appears to do with views of the tour: forward them correctly, drop them, or count each twice. */
+/** What queue-listener appears to do with the tour's views: forward them correctly, drop them, or count each twice. */
 export type Fault = 'none' | 'drops' | 'doubles'
 
 /** A proxy in front of reporting, which makes queue-listener appear to have a fault. */

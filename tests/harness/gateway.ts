@@ -14,8 +14,8 @@ export const NAME = 'play.example.com'
 export const gatewayConfig = readFileSync('deploy/gateway/nginx.conf', 'utf8')
 
 /**
- * Starts nginx in front of two plays, with the addresses in deploy/gateway/nginx.conf replaced. `changes` are further
- * replacements in this file. Clients use the name `localhost`, because fetch does not let them set the Host header.
+ * Starts nginx in front of two play instances, with the addresses in deploy/gateway/nginx.conf replaced. `changes` are
+ * further replacements in this file. Clients use the name `localhost`, because fetch cannot set the Host header.
  */
 export async function startGateway(
   plays: readonly [string, string],

@@ -16,7 +16,7 @@ export type SigningKey = { alg: string; kid: string; privateKey: CryptoKey; publ
 /** An OpenID provider on its own port. The test controls its keys and availability. */
 export type IdentityProvider = AsyncDisposable & {
   issuer: string
-  /** The settings of a play that trusts this provider. */
+  /** The settings of a play instance that trusts this provider. */
   settings: Record<string, string>
   /** The keys that the provider publishes. The provider signs with the first key. */
   keys(): readonly SigningKey[]
@@ -28,7 +28,7 @@ export type IdentityProvider = AsyncDisposable & {
   fetches(): number
   /** Gets a token from the token endpoint. */
   issue(user: string): Promise<string>
-  /** Signs a token. `claims` and `header` override valid defaults. The default key is the first one of the provider. */
+  /** Signs a token. `claims` and `header` override valid defaults. `key` defaults to the provider's first key. */
   sign(claims?: Record<string, unknown>, header?: object, key?: SigningKey): Promise<string>
   stop(): Promise<void>
   start(): Promise<void>

@@ -7,7 +7,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** True if buildah is installed and can build and mount, which requires root without a container engine. */
+/** True if buildah is installed, and can build and mount. Without a container engine, this requires root. */
 export const canBuildImage =
   failIfCiNeeds('buildah', spawnSync('buildah', ['--version']).status === 0) && canMount() && canBuild()
 
@@ -54,7 +54,7 @@ export async function buildImage(): Promise<Image & AsyncDisposable> {
   return withResources({ root, size: toBytes(listed.size), ...image }, stack)
 }
 
-/** Settings that make buildah keep everything in one directory without mounts, which can simply be deleted. */
+/** Settings that make buildah keep everything in one directory without mounts, so that a test can simply delete it. */
 function isolate(path: string): Record<string, string> {
   const storage = join(path, 'storage.conf')
   const [graph, run] = [join(path, 'graph'), join(path, 'run')]

@@ -38,7 +38,7 @@ export function findLifecycleProblems({ name, pod, container }: Workload): strin
   ]
 }
 
-/** Workloads with several instances must be spread over nodes, and survive the drain of one node. */
+/** Workloads with multiple instances must be spread over nodes, and survive the drain of one node. */
 export function findAvailabilityProblems(
   { name, labels, object, pod }: Workload,
   objects: KubernetesObject[],

@@ -1,7 +1,7 @@
 import { Ajv, type SchemaObject } from 'ajv'
 import ts from 'typescript'
 
-/** The file with the types of each API version in use. */
+/** The file that defines the types of each API version in use. */
 const FILES: Record<string, string> = {
   v1: 'kubernetes-types/core/v1.d.ts',
   'apps/v1': 'kubernetes-types/apps/v1.d.ts',
@@ -60,7 +60,7 @@ function toPath(file: string): string {
   return `node_modules/${file}`
 }
 
-/** Converts a type to a JSON schema without additional properties. Interfaces become definitions, as they may be recursive. */
+/** Converts a type to a JSON schema without additional properties. Interfaces become definitions: they may recurse. */
 function toJsonSchema(checker: ts.TypeChecker, root: ts.Type) {
   const definitions: Record<string, SchemaObject> = {}
   const names = new Map<ts.Type, string>()

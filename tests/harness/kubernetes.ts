@@ -6,7 +6,7 @@ import { findAvailabilityProblems, findLifecycleProblems, findPortProblems } fro
 import { find, type KubernetesObject, parseManifests, type Workload, workloadsIn } from './kubernetes-manifests.ts'
 import { createKubernetesSchema } from './kubernetes-schema.ts'
 
-/** The user of the image. */
+/** The uid that the image runs as. */
 const USER = 10_001
 
 /** Keys of the secret that CloudNativePG creates: https://cloudnative-pg.io/documentation/current/applications/ */
@@ -16,7 +16,7 @@ let schema: ReturnType<typeof createKubernetesSchema> | undefined
 const deploying = readFileSync('docs/deploying.md', 'utf8')
 const createdByCommands = secretsIn(deploying)
 
-/** Returns one line for each problem of the manifests. */
+/** Returns one line for each problem in the manifests. */
 export function findProblems(text: string): string[] {
   const objects = parseManifests(text)
   schema ??= createKubernetesSchema()

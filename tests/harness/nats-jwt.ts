@@ -6,7 +6,7 @@ const toUnlimited = (names: string[]) => Object.fromEntries(names.map((name) => 
 const LIMITS = { ...toUnlimited(['subs', 'data', 'payload', 'imports', 'exports', 'conn', 'leaf']), wildcards: true }
 const JETSTREAM = toUnlimited(['mem_storage', 'disk_storage', 'streams', 'consumer'])
 
-/** Creates an operator with one account. Returns the configuration of a server, and a function for user credentials. */
+/** Creates an operator with one account. Returns a server configuration and a function that creates credentials. */
 export function createOperator() {
   const [operator, account, system] = [nkeys.createOperator(), nkeys.createAccount(), nkeys.createAccount()]
   const toEntry = (of: KeyPair, limits: object) =>
@@ -30,7 +30,7 @@ export function createOperator() {
   }
 }
 
-/** Signs a JWT like NATS (https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt). */
+/** Signs a NATS JWT (https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt). */
 function sign(subject: KeyPair, issuer: KeyPair, nats: object, exp?: number): string {
   const claims = {
     jti: 'test',

@@ -73,8 +73,8 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
     directoryOf: (stream: string) => join(streams, stream),
     async deleteStream(name: string) {
       await use(async (connection) => deleteIfExists(await connection.jetstreamManager(), name))
-      // nats-server 2.15 acknowledges the deletion before it deletes the files. If a stream is created again before
-      // that, it has the old messages.
+      // nats-server 2.15 acknowledges the deletion before it deletes the files. A stream that is recreated in between
+      // still has the old messages.
       await eventually(async () => {
         const files = await readdir(streams).catch(() => [])
         if (files.some((file) => file === name || file === `.${name}`)) throw new Error(`${name} still has files`)

@@ -39,7 +39,7 @@ function toServer(port: number, target: string): string {
   }`
 }
 
-/** A main configuration whose http block includes `http`, such as a server. nginx writes all files below its prefix. */
+/** Wraps `http`, such as a server block, in a main configuration. nginx writes all files below its prefix. */
 export function toMainConfig(http: string): string {
   const directories = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `daemon off;

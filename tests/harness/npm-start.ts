@@ -37,7 +37,7 @@ export async function npmStart(given: Environment | ((edgePort: number) => Envir
   return withResources({ ...services, child, edgePort, cdn: toOrigin('127.0.0.1', edgePort + 5) }, stack)
 }
 
-/** The token in the address of the tour that `npm start` prints. */
+/** The token in the tour URL that `npm start` prints. */
 export function tokenOf({ child, edgePort }: Pick<Started, 'child' | 'edgePort'>): string {
   const printed = new RegExp(`^Tour: http://localhost:${edgePort}/tour#controls=([\\w-]{43})$`)
   return child.lines.flatMap((line) => printed.exec(line)?.[1] ?? [])[0] ?? ''

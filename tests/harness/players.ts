@@ -102,7 +102,7 @@ async function playOnce({ url, agent, headers }: PlayRequest): Promise<keyof Out
 
 type Expected = { lost?: number; token?: string | undefined }
 
-/** Verifies that every play with a 200 is counted exactly once, except for up to `lost` plays. `token`: READ_TOKEN. */
+/** Verifies that every play with a 200 is counted exactly once, except up to `lost` plays. `token` is READ_TOKEN. */
 export async function expectCounted(
   reporting: string,
   by: 'asset' | 'user',

@@ -82,7 +82,7 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
   async function startOnce(): Promise<Child> {
     const settings = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=on']
     const command = [...(user?.command ?? []), join(binaries ?? '', 'postgres'), '-D', data, '-p', String(port)]
-    // After SIGKILL, the new server does not start before the last process of the old one has exited.
+    // After SIGKILL, the new server cannot start until the last process of the old one has exited.
     return eventually(async () => {
       const [program = '', ...args] = [...command, ...settings]
       const started = startChild(program, args, { cwd: directory.path })

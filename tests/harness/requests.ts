@@ -126,7 +126,7 @@ function valuesOf(schema: Schema, api: OpenApi) {
   return { valid: whereValid(true), invalid: [invalidOf(schema, api), whereValid(false)] }
 }
 
-/** Undefined if zod cannot tell; see parseSafely. */
+/** Undefined if zod throws; see parseSafely. */
 function isValid(schema: z.ZodType, body: unknown): boolean | undefined {
   try {
     return schema.safeParse(body).success

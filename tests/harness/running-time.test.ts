@@ -24,7 +24,7 @@ test('without a pause, the clock measures real time', async () => {
   })
 })
 
-test('while a busy process never pauses for long, the clock measures real time', async () => {
+test('in a process that is busy but never pauses for long, the clock measures real time', async () => {
   await eventually(async () => {
     const { real, running } = await measure(async () => {
       for (let n = 0; n < 20; n += 1) {

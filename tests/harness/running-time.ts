@@ -38,7 +38,7 @@ function read() {
   return clock
 }
 
-/** Pauses that are shorter in total do not exceed any time limit of the services. */
+/** Pauses with a shorter total do not make a service exceed any of its time limits. */
 const LONG_PAUSE_MS = 100
 
 /** After a long pause, circuit breakers may stay open for this long. */
