@@ -10,7 +10,7 @@ const MAX_SEGMENTS = 32
 const MAX_PLAYLIST_AGE = 60
 
 /**
- * Checks a request target as it was sent, such as `/k1/1800000000/<signature>/clips/a.mp4`.
+ * Checks a request target exactly as the client sent it, such as `/k1/1800000000/<signature>/clips/a.mp4`.
  * @param keys the secrets by key id
  * @param now in seconds since the Unix epoch
  * @returns 200 (accepted), 403, or 410 (expired)
@@ -29,7 +29,7 @@ function parse(target) {
   return { keyId: parts[1], expires: parts[2], signature: parts[3], path: parts[4] }
 }
 
-/** An inherited property is not a secret, and an empty or short secret is never valid. */
+/** Ignores inherited properties of `keys`, and rejects empty or short secrets. */
 function secretOf(keys, keyId) {
   const secret = Object.keys(keys).indexOf(keyId) >= 0 ? keys[keyId] : undefined
   return typeof secret === 'string' && secret.length >= MIN_SECRET ? secret : undefined
@@ -82,7 +82,7 @@ function describe(target) {
   return { keyId: url ? url.keyId : '-', path: url ? url.path : '-' }
 }
 
-// The functions for the variables in nginx.conf, which also loads `cdn_keys`.
+// The functions below compute the variables of nginx.conf, which also loads `cdn_keys`.
 
 function status(r) {
   return String(verify(r.variables.request_uri, cdn_keys, Date.now() / 1000))

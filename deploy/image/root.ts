@@ -20,7 +20,7 @@ import { programs } from './programs.ts'
 const USER = 10_001
 const LIBRARIES = /\.so(\.\d+)*$/
 const SOURCE = /(\.(ts|js|css|html|svg|json|jsonl)|\/LICENSE)$/
-/** Files that nothing reads at run time. They would make up a fifth of the image. */
+/** Files that are not needed at run time. They would make up a fifth of the image. */
 const UNUSED = /\.(map|d\.[cm]?ts)$|\/node_modules\/(\.bin$|hls\.js\/(src$|dist\/(?!hls\.min\.mjs$)))/
 
 const [root = ''] = process.argv.slice(2)

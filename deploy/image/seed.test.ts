@@ -13,7 +13,7 @@ async function seed(args: string[], env: Record<string, string>) {
   return { status: await child.ended, lines: child.lines }
 }
 
-test('seed posts to cdnurl and then to metadata, with the token', async () => {
+test('seed posts first to cdnurl and then to metadata, and sends the token to both', async () => {
   const requests: unknown[] = []
   const server = createServer(async (request, response) => {
     requests.push([request.method, request.url, request.headers.authorization])
@@ -43,7 +43,7 @@ test('seed prints one line if a service is not reachable', async () => {
   })
 })
 
-test('seed rejects a file that it cannot read with status 2', async () => {
+test('seed exits with status 2 if it cannot read the file', async () => {
   expect(await seed(['missing.jsonl'], {})).toEqual({
     status: 2,
     lines: [expect.stringMatching(/^seed: cannot read the file "missing\.jsonl" \(ENOENT/)],
