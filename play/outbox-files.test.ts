@@ -215,7 +215,7 @@ describe('find()', () => {
     expect(await files.find('x', soon())).toBeUndefined()
   })
 
-  test('fails in time if a suspended process holds the outbox', async () => {
+  test('fails when its signal times out, if a suspended process holds the outbox', async () => {
     await using holder = await startHolder(3, view)
     await holder.signal('SIGSTOP')
     await expect(openFiles().find(view.id, AbortSignal.timeout(100))).rejects.toThrow()

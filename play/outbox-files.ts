@@ -174,7 +174,7 @@ export function portOfOutbox(name: string): number | undefined {
   return port === undefined ? undefined : Number(port)
 }
 
-/** A fingerprint that changes with each write. Undefined while the file's process runs, or if it was killed. */
+/** A fingerprint that changes with each write. Undefined while a process has the file open, or after it was killed. */
 function stampOf(file: string): string | undefined {
   const stats = existsSync(`${file}-wal`) ? undefined : statSync(file, { throwIfNoEntry: false })
   return stats && `${stats.ino} ${stats.mtimeMs} ${stats.size}`

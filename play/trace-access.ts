@@ -11,7 +11,7 @@ type Deps = {
   identity?: Identity | undefined
   /** READ_TOKEN, if it is set, and the write tokens. */
   tokens: readonly Secret[]
-  /** Returns true if the response may reveal a user id only to that user. */
+  /** Returns true if the response must hide every user id except the caller's own. */
   hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 

@@ -38,7 +38,7 @@ export function createStallDetector(now: () => number = () => performance.now())
   let startedAt: number | undefined
   let waiting: number | undefined
 
-  /** The largest backlog in a period. The backlog fluctuates between batches, but its peaks do not. */
+  /** The largest backlog in a period. The backlog rises and falls with each batch, so only its peaks show a trend. */
   function peak(from: number, to: number): number {
     return Math.max(...measured.filter(({ at }) => at >= from && at < to).map(({ messages }) => messages))
   }

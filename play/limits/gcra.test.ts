@@ -84,7 +84,7 @@ test('beyond the maximum number of keys, the least recently used one is evicted'
   expect(['a', 'c', 'b'].map((key) => take(key).allowed)).toEqual([false, false, true])
 })
 
-test('the memory of 100,000 keys is bounded, even if each one is part of a long URL', () => {
+test('100,000 keys take a bounded amount of memory, even if each key is a slice of a long URL', () => {
   setFlagsFromString('--expose-gc')
   const gc: () => void = runInNewContext('gc')
   const take = createGcra({ count: 60, periodMs: 60_000 })

@@ -36,7 +36,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
       return Object.fromEntries(rows.map(({ step, rows }) => [step, rows]))
     })
 
-  test('drop minutes and hours that are no longer kept, but no days', async () => {
+  test('drop minutes and hours past their retention, but never days', async () => {
     const url = await server.createDatabase()
     await using store = await openStore(url)
     await playAt(store, [START, START + 60_000, START + 3_600_000])

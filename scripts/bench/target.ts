@@ -18,7 +18,7 @@ export type CountedTarget = Target & {
   reporting: string
 }
 
-/** Returns the target for a system, or for the processes `plays`, which use the other services of the system. */
+/** Returns the target for a system. `plays` are the play processes that receive the load, by default the system's own. */
 export function toCountedTarget(name: string, system: System, plays: ServiceProcess[] = [system.play]): CountedTarget {
   const { reporting, listener, nats } = system
   const pids = () => ({

@@ -25,7 +25,7 @@ test('a log that is recreated during the recount is refused', async () => {
   expect(await store.position()).toBeUndefined()
 })
 
-test('a log is counted up to the position', async () => {
+test('a log is counted up to the given position', async () => {
   const log = createLog('new', [toBatch(0, 3), toBatch(3, 8)])
   const store = createMapCountStore({ state: createCountState() })
   await countLog(log, store, { incarnation: 'new', sequence: 5 })

@@ -76,7 +76,7 @@ async function openStore(databases: Databases, { rules, log, resources }: Resour
   throw new CountsError(`${path}.bin took too long to load`)
 }
 
-/** Waits until the store has connected and loaded its counts. */
+/** Waits for the store to connect and load its counts. Returns false if it takes longer than `ms`. */
 async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
   const isUp = () => store.position().then(() => true)
   return (await retry(isUp, { signal: AbortSignal.timeout(ms) })) ?? false

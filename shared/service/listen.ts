@@ -113,7 +113,8 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
     return new ListenError(`port ${at.port} on ${at.host} is already in use${by}`)
   }
   // https://nodejs.org/api/net.html#serverlistenoptions-callback
-  if (at.reusePort && code === 'ENOTSUP') return new UsageError('REUSE_PORT is "1": this platform cannot share a port')
+  if (at.reusePort && code === 'ENOTSUP')
+    return new UsageError('REUSE_PORT is set, but this platform cannot share a port')
   return new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
 }
 

@@ -50,7 +50,7 @@ test('sharing a port on a platform without support for it is a usage error', () 
   const error = Object.assign(new Error('listen ENOTSUP'), { code: 'ENOTSUP' })
   const at = { host: '127.0.0.1', port: 80 }
   expect(toListenError(error, { ...at, reusePort: true })).toEqual(
-    new UsageError('REUSE_PORT is "1": this platform cannot share a port'),
+    new UsageError('REUSE_PORT is set, but this platform cannot share a port'),
   )
   expect(toListenError(error, at)).toEqual(new ListenError('cannot listen on 127.0.0.1, port 80: ENOTSUP'))
 })

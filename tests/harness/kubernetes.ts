@@ -54,7 +54,7 @@ function findSettingProblems({ name, container: { args, env, envFrom = [] } }: W
   ].map((problem) => `${name}: ${problem}`)
 }
 
-/** Each secret must be a key of a known Secret, mounted read-only. */
+/** Verifies that each secret setting points to a key of a Secret that the documentation creates, mounted read-only. */
 function findSecretProblems(
   { name, env, pod: { volumes = [] }, container: { volumeMounts = [] } }: Workload,
   secrets: Record<string, string[]>,
