@@ -55,7 +55,7 @@ test('the backlog of a process that is still running is not adopted', async () =
   expect([other.backlog(), play.backlog()]).toEqual([1, 0])
 })
 
-test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own', async () => {
+test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own count', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)
@@ -72,7 +72,7 @@ test('while the log is unavailable, exactly one process adopts a backlog, and ad
   await second[Symbol.asyncDispose]()
 })
 
-test('the next views name the last view of each adopted producer exactly once', async () => {
+test('the last view of each adopted producer is named as the predecessor of exactly one later view', async () => {
   const fakeLog = createFakeLog()
   {
     await using stopped = start(fakeLog, 1)
@@ -102,7 +102,7 @@ test('the next views name the last view of each adopted producer exactly once', 
   expect(named.map(({ id }) => id)).toEqual(['e', 'f'])
 })
 
-test('a backlog that the log rejects does not delay any other', async () => {
+test('a backlog that the log rejects does not delay other backlogs', async () => {
   const fakeLog = createFakeLog()
   for (const [port, producer] of [[1, 'rejected'] as const, [2, 'p'] as const]) {
     using outbox = createOutboxFiles({ directory, log }).claim(port)

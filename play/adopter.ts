@@ -66,7 +66,7 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
   async function watch(): Promise<void> {
     while (!signal.aborted) {
       for (const orphan of await files.openOrphans()) adopted.set(orphan.outbox, adopt(orphan))
-      // With jitter, because processes that open a file at the same time lock each other out.
+      // Jitter keeps processes from opening a file at the same time, which would lock all of them out.
       await sleep(intervalMs * (0.5 + Math.random()), signal)
     }
   }

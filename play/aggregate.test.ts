@@ -40,12 +40,12 @@ describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('makes the play not found if it does not have the asset, even if the other upstream is down', async () => {
+  test('makes the aggregator return undefined if it lacks the asset, even if the other upstream is down', async () => {
     expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
 
-  test('makes the play unavailable if it is down and its data is not cached', async () => {
+  test('makes the aggregator throw UnavailableError if it is down and its data is not cached', async () => {
     const aggregating = setUp({ [owner]: async () => failed }).aggregate()
     await expect(aggregating).rejects.toThrow(UnavailableError)
     await expect(aggregating).rejects.toMatchObject({ cause: failed.error })

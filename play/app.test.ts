@@ -161,7 +161,7 @@ test('a play requires POST', async () => {
 })
 
 describe('the header view-id', () => {
-  test('is the id of the recorded view, which contains the time of the play', async () => {
+  test('is the id of the recorded view, and contains the time of the play', async () => {
     const { play, recorded } = setUp()
     const before = Date.now()
     const id = (await play()).headers.get('view-id') ?? ''

@@ -16,7 +16,7 @@ import { createTraceAccess } from './trace-access.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
 import { createWatchRoutes, type WatchDeps } from './watch-routes.ts'
 
-/** Not traced, because the console polls these routes, and keeps `/live` open. */
+/** These routes are not traced, because the console polls them, and keeps `/live` open. */
 const UNTRACED = ['/live', '/status', '/series', '/history', '/traces', '/controls']
 
 type Deps = Service &

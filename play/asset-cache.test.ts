@@ -22,7 +22,7 @@ test('each id is loaded separately', async () => {
   expect(owner.loads).toEqual(['a', 'b'])
 })
 
-test('a load gets the context of the request that caused it', async () => {
+test('a load gets the context of the request that triggered it', async () => {
   const { cache, owner } = setUp()
   await Promise.all(['first', 'second'].map((id) => cache.get('a', createTestRequestContext(id))))
   expect(owner.requestIds).toEqual(['first'])

@@ -93,7 +93,7 @@ export function createAssetCache<Value>({
   }
 }
 
-/** Turns a failure into a value, so that the aggregator can decide once all reads have settled. */
+/** Turns a failure into a value, so that the aggregator can evaluate all reads once they have settled. */
 export async function toCached<Value>(loading: Promise<Value | undefined>): Promise<Cached<Value>> {
   try {
     const value = await loading

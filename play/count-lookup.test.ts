@@ -37,7 +37,7 @@ test('counts are looked up again for each play', async () => {
   }
 })
 
-test('counts by id, as the previous release of reporting returns them, are accepted', async () => {
+test('counts keyed by id, the format of the previous release of reporting, are accepted', async () => {
   const { lookUp, respond } = setUp()
   respond({ status: 200, body: { assets: { a: 7 }, users: { u: 2 } } })
   expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2 })
@@ -153,7 +153,7 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('if reporting is behind the log, even to a play instance from the previous release', () => {
+  test('if reporting is behind the log, even for a play instance of the previous release', () => {
     const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
     expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })

@@ -42,7 +42,7 @@ type PlayRequest = LookedUpPlay & RequestContext
 /** View counts by asset id and by user id, and keyed plays by event id. */
 type Found = { assets: Map<string, number>; users: Map<string, number>; events: ListedViews['events'] }
 
-/** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
+/** Batched lookup: one request serves all plays that arrived while the previous request was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
   const reportRefusal = createTransitionLog(log, {

@@ -43,7 +43,7 @@ export const IDEMPOTENCY_KEY = {
 }
 
 /**
- * The event id of a play with an idempotency key, which every edge derives in the same way: a UUID of version 8
+ * The event id of a play with an idempotency key, which every edge derives in the same way: a version 8 UUID
  * (RFC 9562) from the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
  */
 export function toEventId(userId: string, key: string): string {

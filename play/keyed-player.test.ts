@@ -15,7 +15,7 @@ import type { Recorded } from './spooler.ts'
 
 const ID = toEventId('u', 'k')
 
-test('the event id is a UUID of version 8 that depends on the user and the key', () => {
+test('the event id is a version 8 UUID that depends on the user and the key', () => {
   expect(ID).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   const ids = [toEventId('u', 'k'), toEventId('u1', 'k'), toEventId('u', '1k'), toEventId('u', 'k2')]
   expect(new Set(ids).size).toBe(4)
@@ -41,7 +41,7 @@ test('a retry records nothing, whether or not reporting has counted the play', a
   expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
 })
 
-test('a retry of a play at another edge records nothing once it is counted', async () => {
+test('a retry of a play that another edge recorded records nothing once the play is counted', async () => {
   const edge = setUp()
   edge.count({ assetId: 'a', userId: 'u' })
   expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: true })

@@ -102,7 +102,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_
       const settled = await settle(flight.played)
       if (!settled || flight.assetId !== play.assetId) continue
       const { played } = settled
-      // Rights depend on the viewer, so a refusal of the other play does not decide this one.
+      // Rights depend on the viewer, so the refusal of the play in flight does not apply to this one.
       if (played && 'reasons' in played) continue
       const refused = played && findRefusal(played.found.metadata, audience)
       if (played && !refused) onOutcome('retried')

@@ -72,7 +72,7 @@ test('stopping the relay closes the connection', async () => {
   expect(lastEventIds).toHaveLength(1)
 })
 
-/** A relay of a fake server. The n-th handler serves the n-th request; the last one serves all later requests. */
+/** Relays the stream of a fake server. The n-th handler serves the n-th request, and the last all later requests. */
 async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {
   const lastEventIds: unknown[] = []
   const server = await startHttpServer((request, response) => {

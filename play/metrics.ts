@@ -168,7 +168,7 @@ export function exposeProcess(metrics: Metrics): void {
   new Gauge({ name: 'process_pid', help, registers: [metrics] }).set(process.pid)
 }
 
-/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which takes effect. */
+/** Exposes EVENTS_MAX_AGE for the doctor, which warns if it differs from the setting of queue-listener. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
   const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'

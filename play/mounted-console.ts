@@ -24,7 +24,7 @@ type Options = {
   backlog: (() => number) | undefined
 }
 
-/** Opens the console on this process's clients and dependencies. The caller must start the returned history. */
+/** Creates the console with this process's clients and dependencies. The caller must start the returned history. */
 export function openConsole(
   service: Service,
   { CONTROLS_URL, CDN_BASE_URL }: Settings,

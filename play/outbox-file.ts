@@ -107,7 +107,7 @@ export function openOutboxFile(file: string): OutboxFile {
   }
 }
 
-/** Encodes a batch with reports as an object: the previous release cannot read it, and appends no report as a view. */
+/** Encodes a batch with reports as an object, so that the previous release fails instead of appending them as views. */
 function encode(events: readonly NewView[], views: number): string {
   return JSON.stringify(views === events.length ? events : { events })
 }

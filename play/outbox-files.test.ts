@@ -75,7 +75,7 @@ describe('each process on a port', () => {
     expect(names()).toEqual([SECOND, FIRST])
   })
 
-  test('leaves a file that another process has open, even a suspended one, until that process is killed', async () => {
+  test('does not open the file of another process, even of a suspended one, until that process is killed', async () => {
     await using owner = await startOwner(pathOf(FIRST))
     const files = openFiles()
     for (const signal of ['SIGCONT', 'SIGSTOP'] as const) {
@@ -215,7 +215,7 @@ describe('find()', () => {
     expect(await files.find('x', soon())).toBeUndefined()
   })
 
-  test('fails when its signal times out, if a suspended process holds the outbox', async () => {
+  test('fails as soon as the signal aborts if a suspended process holds the outbox', async () => {
     await using holder = await startHolder(3, view)
     await holder.signal('SIGSTOP')
     await expect(openFiles().find(view.id, AbortSignal.timeout(100))).rejects.toThrow()
@@ -230,7 +230,7 @@ describe('find()', () => {
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
-  test('works only in the process that holds the outbox if the path is too long for a socket, with a warning', async () => {
+  test('searches only its own outbox, and a warning is logged, if the path is too long for a socket', async () => {
     directory = join(directory, 'x'.repeat(90))
     const files = openFiles()
     using outbox = files.claim(PORT)
@@ -273,7 +273,7 @@ describe('a corrupt file', () => {
     return aside.map((name) => readFileSync(pathOf(name), 'utf8'))
   }
 
-  test('is set aside, with one line in the log, and replaced', () => {
+  test('is set aside and replaced, and one line is logged', () => {
     using outbox = openFiles().claim(PORT)
     outbox.put('p', [view])
     expect(names()).toEqual([FIRST])

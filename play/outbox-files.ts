@@ -101,7 +101,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     if (heldOutbox) {
       return searchOutbox(heldOutbox, id, signal).catch((error) => {
         if (held.get(file) === heldOutbox) throw error
-        // In the meantime, another search has closed the outbox, or the adopter has, after draining it.
+        // Another search has closed the outbox in the meantime, or the adopter has drained and closed it.
         signal.throwIfAborted()
         return findInFile(file, id, signal)
       })

@@ -65,7 +65,7 @@ test('drop() deletes views up to its position, and keeps later ones', () => {
   expect(outbox.size()).toBe(1)
 })
 
-test('first() takes no longer if many more entries follow', () => {
+test('first() takes no longer when many more entries follow', () => {
   using outbox = open()
   const entry = someViews(...Array.from({ length: 1_000 }, (_, n) => `view-${n}`))
   outbox.put('p', entry)
@@ -159,7 +159,7 @@ test('the size is exact after a restart and after failed writes', () => {
     outbox.drop(1)
     expect(outbox.size()).toBe(4)
   }
-  // Makes room for only two entries, and makes deleting the entry with sequence 3 fail.
+  // Leaves room for only two entries, and makes the deletion of the entry with sequence 3 fail.
   withFile((db) =>
     db.exec(`
       CREATE TRIGGER full BEFORE INSERT ON waiting WHEN (SELECT count(*) FROM waiting) = 2

@@ -34,13 +34,13 @@ const VIEW_ID_HEADER = {
 export type PlayDeps = {
   play: Player
   prefetch: Prefetcher
-  /** If set, plays need a token of the user. */
+  /** If set, plays require a token of the user. */
   identity?: Identity | undefined
-  /** Runs before plays, after authentication. */
+  /** Runs after authentication, and before plays. */
   limitUsers?: MiddlewareHandler<PlayEnv>[]
   /** By default, the country and the plan of viewers are unknown. */
   audienceOf?: ReadAudience
-  /** Called for each play that was served degraded. */
+  /** Called for each degraded play that is served. */
   onDegraded: (upstreams: readonly Degraded[]) => void
   /** Called for each play that the rights of its asset do not allow. */
   onDenied: (reasons: readonly Denial[]) => void
@@ -77,7 +77,7 @@ function describePlay(operationId: string, summary: string, identity: Identity |
     operationId,
     summary,
     description:
-      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` records no other view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
+      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` does not record a second view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
     parameters: [IDEMPOTENCY_KEY],
     responses: { 200: Playback, 404: AssetNotFound },
     responseHeaders: { [VIEW_ID]: VIEW_ID_HEADER },

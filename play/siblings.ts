@@ -63,7 +63,7 @@ export function createSiblings({ directory, port, log }: Options): Siblings {
   }
 }
 
-/** Returns nothing if the process that created the socket has ended. */
+/** Returns no responses if the process that created the socket has ended. */
 async function read(file: string, path: string, signal: AbortSignal): Promise<InstanceResponse[]> {
   await using client = toDisposable(new Client('http://localhost', { socketPath: file }))
   try {

@@ -140,7 +140,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       maxMs: retryMs,
       onFailure(error) {
         if (error instanceof OutboxError) reportOutbox(error)
-        // Not logged as an outage of the log, because the log may accept every view except this batch.
+        // This is not logged as an outage, because the log may accept every view except this batch.
         else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
       },
     })

@@ -87,10 +87,10 @@ test('a view that the log lost is not found, although this process recorded it',
   expect(await setUp({ recent: view }).explain()).toEqual(absent)
 })
 
-describe('while reporting', () => {
+describe('if reporting', () => {
   const down = [new UpstreamError('reporting is down')]
 
-  test('is down, a view that this process recorded is known to be in the log, without a search', async () => {
+  test('is down, a view that this process recorded is reported as in the log, without a search', async () => {
     const system = setUp({ reporting: down, recent: view })
     expect(await system.explain()).toMatchObject({ ...view, state: 'log', position: null })
     expect(system.calls).not.toContain('log')
@@ -141,7 +141,7 @@ type Fakes = {
   logged?: Search | Error
 }
 
-/** A system without the view, except in the places that a fake adds. */
+/** A system that does not have the view, except in the places where a fake adds it. */
 function setUp({ reporting = [{ status: 404, body: absent }], waiting, recent, logged = complete }: Fakes = {}) {
   const calls: string[] = []
   const searchedAfter: (LogPosition | undefined)[] = []

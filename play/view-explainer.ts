@@ -14,7 +14,7 @@ const REPORTING_MS = 200
 const OUTBOXES_MS = 150
 const LOG_MS = 300
 
-/** Bounds what a search of the log transfers. */
+/** Bounds the data that a search of the log transfers. */
 const MAX_MESSAGES = 1_000
 
 /**

@@ -17,7 +17,7 @@ const MAX_EXPLAINED = 20
 
 export type ViewDeps = {
   explain: ViewExplainer
-  /** If set, explanations need a token of the viewer, or READ_TOKEN. */
+  /** If set, explanations require a token of the viewer, or READ_TOKEN. */
   identity?: Identity | undefined
   /** Returns true if the response may reveal a user id only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean

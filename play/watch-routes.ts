@@ -13,7 +13,7 @@ const PATH = '/play/watched/:viewId'
 
 export type WatchDeps = {
   record: Recorder
-  /** If set, reports need a token of the user. */
+  /** If set, reports require a token of the user. */
   identity?: Identity | undefined
   /** Returns a response if a report exceeds the limit of its user; otherwise undefined. */
   refuseReport?: ((c: Context<PlayEnv>, userId: string) => Response | undefined) | undefined

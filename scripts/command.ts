@@ -79,7 +79,7 @@ export function toEdgePort(text: string | undefined): number {
 
 /**
  * Loads the environment of a command that calls the system. `--port` selects the system of `npm start -- --port N`, so
- * it overrides the URLs of the services. Neither command overrides NATS_URL.
+ * it overrides the URLs of the services, but not NATS_URL.
  * @throws UsageError
  */
 export function loadEnvironment(port: string | undefined): NodeJS.ProcessEnv {

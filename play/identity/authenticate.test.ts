@@ -42,7 +42,7 @@ function setUp() {
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1_000) + seconds
 
-test('a verified token is trusted for 60 s and no longer, even if its key is removed meanwhile', async () => {
+test('a verified token is trusted for exactly 60 s, even if its key is removed in the meantime', async () => {
   const { play, verify, held } = setUp()
   const token = await sign({ exp: inSeconds(3_600) })
   expect((await play(token)).status).toBe(200)
@@ -102,7 +102,7 @@ test.each([
   expect([response.status, rejected]).toEqual([status, [reason]])
 })
 
-test('the response says if a time in the token is not a number', async () => {
+test('the response to a token whose time claim is not a number says that times must be numbers', async () => {
   const { play } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), iat: 'x' }))
   expect(await response.text()).toContain('its times must be numbers')

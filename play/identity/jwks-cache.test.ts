@@ -99,7 +99,7 @@ test('without keys, the fetch is retried after 1, 2, 4, 8, 16 and then every 30 
   await jwks[Symbol.asyncDispose]()
 })
 
-test('tokens with unknown keys cause one fetch in 30 s, which they share', async () => {
+test('tokens with unknown keys share one fetch, at most once every 30 s', async () => {
   const { jwks, provider, advance } = await setUp()
   await Promise.all(Array.from({ length: 1_000 }, () => jwks.refresh()))
   expect(provider.fetches).toBe(2)

@@ -23,7 +23,7 @@ export type JwksCache = AsyncDisposable & {
   /** The last good keys. Undefined before the first successful fetch, and once 24 h have passed since the last one. */
   keys(): KeySet | undefined
   /**
-   * Fetches the keys, at most once in 30 s. Called for a token that names an unknown key. Resolves when the fetch in
+   * Fetches the keys, at most once every 30 s. Called for a token that names an unknown key. Resolves when the fetch in
    * flight ends, even if it fails, and immediately if no fetch is in flight.
    */
   refresh(): Promise<void>
@@ -43,9 +43,9 @@ type Deps = {
 }
 
 /**
- * Caches the keys of the identity provider. jose's own remote key set fails as soon as its keys are stale while the
- * provider is down, and then fetches for every token. This cache replaces good keys only with good ones, and its fetch
- * rate does not depend on the tokens that arrive.
+ * Caches the keys of the identity provider. While the provider is down, jose's own remote key set fails as soon as its
+ * keys are stale, and then fetches them for every token. This cache replaces good keys only with good ones, and its
+ * fetch rate does not depend on the tokens that arrive.
  */
 export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   const shutdown = new AbortController()

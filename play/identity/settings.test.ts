@@ -11,12 +11,12 @@ test('identity is off by default', () => {
   expect(load({ AUTH_JWKS_URL: '', AUTH_ISSUER: '', AUTH_AUDIENCE: '' })).toBeUndefined()
 })
 
-test('the three settings turn identity on', () => {
+test('identity is on if all three settings are set', () => {
   expect(load(complete)).toEqual({ jwksUrl: 'https://login.example/jwks?p=1', issuer: 'issuer', audience: 'edge' })
 })
 
 test.each([[['AUTH_JWKS_URL']], [['AUTH_ISSUER']], [['AUTH_AUDIENCE']], [['AUTH_ISSUER', 'AUTH_AUDIENCE']]])(
-  'setting only some of the three is an error: without %j',
+  'identity settings without %j are an error',
   (names) => {
     const env = { ...complete, ...Object.fromEntries(names.map((name) => [name, ''])) }
     expect(() => load(env)).toThrow(UsageError)

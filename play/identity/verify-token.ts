@@ -76,7 +76,7 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
   }
 }
 
-/** Rejects expired tokens without a signature check: when players cannot renew their tokens, all of them retry. */
+/** Rejects expired tokens without a costly signature check, because players that cannot renew theirs keep retrying. */
 function refuseExpired(token: string): void {
   const { exp } = decodeJwt(token)
   if (typeof exp === 'number' && exp <= Date.now() / 1_000 - TOLERANCE_S) throw new TokenRejected('expired')

@@ -12,7 +12,7 @@ export type EventLoopDelay = Disposable & {
  * Samples the delay of the event loop with one timer. Like CoDel (RFC 8289), it takes the minimum over an interval:
  * only a queue that does not drain keeps the minimum high.
  *
- * Node's `monitorEventLoopDelay` cannot do this, because its histogram has no minimum of only the last samples.
+ * Node's `monitorEventLoopDelay` cannot do this, because its histogram has no minimum over the last few samples.
  */
 export function sampleEventLoopDelay(): EventLoopDelay {
   const samples = new Array<number>(SAMPLES).fill(0)

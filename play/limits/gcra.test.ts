@@ -7,7 +7,7 @@ import { createGcra, type Rate } from './gcra.ts'
 
 const advance = (ms: number) => vi.advanceTimersByTime(ms)
 
-/** A continuously refilled token bucket, which GCRA is equivalent to. It counts exactly, in tokens times periodMs. */
+/** A continuously refilled token bucket, to which GCRA is equivalent. Levels are tokens times periodMs: integers. */
 function createModel({ count, periodMs }: Rate) {
   const full = count * periodMs
   const buckets = new Map<string, { level: number; at: number }>()

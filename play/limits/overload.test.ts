@@ -9,7 +9,7 @@ describe.each([
   ['plays in flight', [500, 750, 1_000, 2_000, 4_000], (inFlight: number): Load => ({ ...idle, inFlight })],
   ['event-loop delay', [150, 200, 250, 500], (delayMs: number): Load => ({ ...idle, delayMs })],
 ] as const)('with rising %s', (_, starts, toLoad) => {
-  test('the priorities are refused in order, each once the load reaches its threshold', () => {
+  test('each priority is refused as soon as the load reaches its threshold, lowest priority first', () => {
     for (const [index, start] of starts.entries()) {
       expect(refused(nextLevel(0, toLoad(start - 1)))).toEqual(PRIORITIES.slice(0, index))
       expect(refused(nextLevel(0, toLoad(start)))).toEqual(PRIORITIES.slice(0, index + 1))
@@ -41,7 +41,7 @@ test('a priority is admitted again only if both the plays in flight and the dela
   expect(nextLevel(3, { inFlight: 499, delayMs: 99 })).toBe(2)
 })
 
-test('a higher load never refuses fewer priorities, and the same load does not change the level again', () => {
+test('a higher load never refuses fewer priorities, and the level is stable under a constant load', () => {
   const load = fc.record({ inFlight: fc.integer({ min: 0, max: 5_000 }), delayMs: fc.integer({ min: 0, max: 300 }) })
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 5 }), load, load, (level, one, other) => {

@@ -44,7 +44,7 @@ test.each([
   [200, ['console', 'reads']],
   [250, ['console', 'reads', 'prefetch']],
   [10_000, ['console', 'reads', 'prefetch', 'watched']],
-])('while the event loop is %i ms late, these are refused: %j', async (delayMs, expected) => {
+])('while the event loop is %i ms late, the refused priorities are %j', async (delayMs, expected) => {
   const { app, refused, finish } = setUp(delayMs)
   finish()
   for (const priority of PRIORITIES) {

@@ -59,8 +59,8 @@ export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> 
 }
 
 /**
- * Counts a request once it has arrived completely. A request whose body never arrives is no load: it takes only memory,
- * which is limited elsewhere.
+ * Counts a request once it has arrived completely. A request whose body never arrives is not load: it takes only
+ * memory, which is limited elsewhere.
  * @returns a function that ends the count
  */
 function countOnceReceived({ env }: Context<AppEnv>, count: (change: number) => void): () => void {

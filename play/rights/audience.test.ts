@@ -18,7 +18,7 @@ test.each([
   [undefined, true, 'de', { TRUSTED_PROXIES }],
   [undefined, false, 'de', {}],
 ])(
-  'the country is %s if a request (from a proxy: %s) names %s, with the settings %o',
+  'the country is %s for a request (from a trusted proxy: %s) that names %s, with the settings %o',
   async (expected, isProxy, country, settings) => {
     const read = createReadAudience(settings, () => isProxy)
     const app = new Hono<PlayEnv>().get('/', (c) => c.json(read(c)))

@@ -19,7 +19,7 @@ test.each([
   ['at until', { until: START }, startMs, ['expired']],
   ['at until, given with an offset', { until: END }, startMs, ['expired']],
   ['just before until, given with an offset', { until: END }, startMs - 1, []],
-])('a play %s is allowed or refused to the millisecond (%o)', (_, rights: Rights, now, reasons) => {
+])('the decision about a play %s is exact to the millisecond (%o)', (_, rights: Rights, now, reasons) => {
   expect(check(rights, {}, now)).toEqual({ allow: reasons.length === 0, reasons })
 })
 

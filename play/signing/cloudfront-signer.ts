@@ -49,7 +49,7 @@ function toPolicy(resource: string, expires: number): string {
   })
 }
 
-/** Encodes a path as the library encodes the URL. The library leaves the resource of a custom policy as it is. */
+/** Encodes a path as the library encodes a URL. The library does not encode the resource of a custom policy. */
 function encodeSegments(path: string): string {
   try {
     return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')

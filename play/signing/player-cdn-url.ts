@@ -3,8 +3,8 @@ import { type SigningSettings, signerOf } from './settings.ts'
 import { createSignedUrls } from './signed-urls.ts'
 
 /**
- * Returns the schema of the playback URLs that play caches. With a CDN, reading `url` returns a signed URL, which is
- * renewed when that is due.
+ * Returns the schema of the playback URLs that play caches. With a CDN, reading `url` returns a signed URL, and
+ * renews the signature before it expires.
  * @param max maximum number of signed URLs to remember
  * @throws UsageError
  */

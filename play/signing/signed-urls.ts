@@ -58,7 +58,7 @@ export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now 
   }
 }
 
-/** Checks `from` too, because after the clock is set back, the URL would remain valid for longer than intended. */
+/** Checks `from` too: a URL that was signed before the clock was set back would be valid for longer than intended. */
 function isCurrent({ from, until }: Signed, time: number): boolean {
   return time > from && time <= until
 }

@@ -6,7 +6,7 @@ import { readEntries } from './log.ts'
 import { createRecount, type Rules, type Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
 
-/** How much of a truncated log to skip: longer than each version of the view rules looks back. */
+/** How much of a truncated log to skip, per version of the view rules: more than the rules look back. */
 const WARM_UP_MS: Record<Rules, number> = { v1: 60_000, v2: 25 * 3_600_000 }
 
 /** The maximum number of views to look up, newest first, to determine the version of the rules. */
@@ -88,7 +88,7 @@ function isWhole({ from, to }: Stretch): boolean {
   return from === WHOLE_LOG.from && to === WHOLE_LOG.to
 }
 
-/** Returns the version of the rules behind the newest verdict that reporting still has. */
+/** Returns the version of the view rules that produced the newest verdict in reporting. */
 async function findRules(reporting: ReportingReader, verdicts: readonly Verdict[]): Promise<Rules> {
   for (const { id } of verdicts.slice(-MAX_TRIED).toReversed()) {
     const rules = (await reporting.explain(id))?.rule

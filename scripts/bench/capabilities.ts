@@ -18,7 +18,7 @@ type Stack = AsyncDisposableStack
 
 /** What a system needs for a capability. */
 type Part = {
-  /** True if the settings affect only play, so the row needs only another play, not another system. */
+  /** True if the settings affect only play, so the row needs only another play process, not another system. */
   onlyPlay?: boolean
   settings?: Record<string, string>
   tokens?: string

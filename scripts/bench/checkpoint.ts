@@ -54,7 +54,7 @@ await runCommand({ name: 'node scripts/bench/checkpoint.ts', usage, options }, a
   print(`start of reporting until it serves correct counts: ${((performance.now() - startedAt) / 1_000).toFixed(2)} s`)
 })
 
-/** Stands in for queue-listener. Each user in turn adds a view to its log. */
+/** Stands in for queue-listener: posts a log of views to reporting, one view of each user in turn. */
 function createLog({ url }: ServiceProcess, users: number) {
   let end = 0
   const userId = (n: number) => `user-${n % users}@example.com`
@@ -117,7 +117,7 @@ async function measureReads(log: ReturnType<typeof createLog>, temporary: string
   return { during, between }
 }
 
-/** Throws until the counts are saved, because a shutdown abandons a write that takes too long. */
+/** Throws until the counts are saved. A shutdown before that would abandon a write that takes too long. */
 async function expectSaved({ url }: ServiceProcess): Promise<void> {
   if ((await metric(url, /^checkpoint_age_seconds/)) > 0) throw new Error('the counts are not saved')
 }

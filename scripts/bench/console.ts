@@ -19,8 +19,8 @@ import { seed } from './seed.ts'
 
 /**
  * `node scripts/bench/console.ts [seconds] [rounds]` measures the cost of the console. It puts load on play in three
- * configurations in turn: without traces, with no console open, and with the console open in 100 pages. It prints the
- * plays per second of each, and the median ratio to the first configuration in the same round. Then it opens the
+ * configurations in turn: without traces, with no console open, and with the console open in 100 pages. For each, it
+ * prints the plays per second, and the median of the per-round ratios to the first configuration. Then it opens the
  * console in a browser, with 5,000 assets and 1,000 views per second, and prints the frame rate.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
@@ -109,7 +109,7 @@ async function appendViews({ nats: { url } }: System, signal: AbortSignal): Prom
 
 /** Measures the frames per second of a page, and the time between frames in milliseconds. */
 async function framesOf(page: Page): Promise<{ perSecond: number; p99: number; max: number }> {
-  // A string, because the code runs in the page, where the globals differ.
+  // The code is a string, because it runs in the page, where the globals differ.
   const intervals = await page.evaluate<number[]>(`(async () => {
     const intervals = []
     for (let last = performance.now(), until = last + ${FRAMES_MS}; last < until; ) {

@@ -12,7 +12,7 @@ import { type ServiceProcess, startService } from '../../tests/harness/service-p
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { type FilledLog, type LogSize, startFilledLog } from './filled-log.ts'
 
-/** An upper bound for the disk space of the log and both stores. */
+/** An upper bound for the disk space that a view takes in the log and both stores. */
 const BYTES_PER_VIEW = 700
 /** However short the interval, reporting spends at most a twentieth of its time on checkpoints. */
 const CHECKPOINT_EVERY = '5s'

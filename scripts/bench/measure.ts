@@ -86,7 +86,7 @@ function toMedians({ name, pids }: Target, connections: number, rounds: Measured
   }
 }
 
-/** Returns the middle value, or the upper of the two middle values if their number is even. */
+/** Returns the middle value, or the upper of the two middle values if the number of values is even. */
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -9,7 +9,7 @@ import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 
 /**
- * With so many connections, each waits long between plays, so a slow response delays almost no other play. The
+ * With this many connections, each one is mostly idle, so a slow response delays almost no other play. The
  * connections act as independent users, which makes the load an open loop.
  */
 const CONNECTIONS = 256

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 120_000
 
 /**
  * Measures how fast reporting replays a log from its start, and the memory that its counts use.
- * @throws Error unless the counts are right
+ * @throws Error unless the counts are correct
  */
 export async function measureReplay(): Promise<string> {
   await using log = await startFilledLog({ views: VIEWS, users: VIEWS })

@@ -7,8 +7,8 @@ import { startService } from '../../tests/harness/service-process.ts'
 
 /**
  * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts of the last 30 days, and measures the latency of
- * sequential `GET /events/views/:id` requests for random ids: UUIDs of version 7, which contain a timestamp, and UUIDs
- * of version 4.
+ * sequential `GET /events/views/:id` requests for random ids: version 7 UUIDs, which contain a timestamp, and
+ * version 4 UUIDs.
  */
 const ROWS = Number(process.argv[2] ?? 10_000_000)
 const DAYS = 30
@@ -31,7 +31,7 @@ await postgres.use(connectionString, async (client) => {
   for (const version of [7, 4]) console.log(`UUID of version ${version}:`, await measureReads(client, version))
 })
 
-/** Half of the ids are UUIDs of version 7. */
+/** Half of the ids are version 7 UUIDs. */
 async function fillDay(client: Client, day: number): Promise<void> {
   await client.query(createPartition(day))
   await client.query(`insert into reporting.verdict

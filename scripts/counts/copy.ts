@@ -31,7 +31,7 @@ export async function copyCheckpoint({ dataDir, urls, kept }: Databases): Promis
   const file = `${path}.bin`
   // Check this before locking, because the lock would create the directory.
   if (!existsSync(file)) throw new CountsError(`there is no ${file}: set DATA_DIR to that of reporting`)
-  // Hold the lock until the copy is done, so that no instance of reporting continues from this checkpoint meanwhile.
+  // Hold the lock until the copy is done, so that no instance of reporting continues from this checkpoint.
   using _ = lock(`${path}.lock`)
   const state = await read(file, kept)
   const { counts, position } = state

@@ -46,7 +46,7 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })
   await countLog(eventLog, store, positionOf(await readAudit(origin)))
-  // The log has grown meanwhile. Count the rest, which is quick, to compare old and new counts at the same position.
+  // The log has grown in the meantime. Count the rest, so that old and new counts are compared at the same position.
   const audit = await readAudit(origin)
   await countLog(eventLog, store, positionOf(audit))
   process.stdout.write(toComparison(audit, await store.audit(), { rules, isInPostgres: target.urls !== undefined }))

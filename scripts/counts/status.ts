@@ -16,7 +16,7 @@ import {
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
   const up = instances.find(({ readiness }) => readiness)
-  // Read the log before the position. An older position would make messages that were counted, and then expired, look
+  // Read the log before the position. With an older position, messages that were counted and then expired would look
   // missing.
   const log = await readExtent(target)
   const rows = [...instances.map(toInstanceRow), toLogRow(log)]

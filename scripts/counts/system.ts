@@ -39,7 +39,7 @@ export function readInstances({ reporting }: Target): Promise<Instance[]> {
 }
 
 /**
- * Verifies that all instances count into one store, and returns one that is up.
+ * Verifies that all instances count into one store, and returns an instance that is up.
  * @throws CountsError
  */
 export async function findReporting(target: Target): Promise<{ origin: string; counting: Counting | undefined }> {
@@ -82,7 +82,7 @@ export async function readLog({ nats }: Target): Promise<StreamStatus | undefine
 type Skip = { position: LogPosition | undefined; extent: LogExtent; missing: SequenceRange }
 
 /**
- * Moves the position of the counts past the missing messages, unless the position has changed meanwhile.
+ * Moves the position of the counts past the missing messages, unless the position has changed in the meantime.
  * @throws CountsError
  */
 export async function skipMissing(origin: string, token: Secret | undefined, skip: Skip): Promise<void> {

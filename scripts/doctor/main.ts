@@ -102,7 +102,7 @@ async function examine({ port, cluster, public: isPublic }: Flags) {
   const names = await readdir(DATA_DIR).catch(() => [])
   const files = names.map((name) => join(DATA_DIR, name))
 
-  // In parallel, so that multiple timeouts take no longer than one.
+  // The checks run in parallel, so that several timeouts take no longer than one.
   const [inspections, nats, outboxes, disk, rooms, postgres, cdn, exposures] = await Promise.all([
     Promise.all([plays, ...others]),
     Array.fromAsync(checkNats({ access, plays, reporting: originsOf(services.reporting), maxAgeMs, replicas })),

@@ -34,7 +34,7 @@ type Exposure = {
   isAbsent: (system: Exposed) => boolean | Promise<boolean>
 }
 
-/** An invalid body, so that a service without a token writes nothing. */
+/** The body is invalid, so that a service without a token writes nothing. */
 const INVALID = { method: 'POST', body: '{}' } as const
 const WRITES = [
   refuses(401, services.metadata, `/content/asset/${NOBODY}`, INVALID),
@@ -112,7 +112,7 @@ const EXPOSURES: Record<string, Exposure> = {
   },
 }
 
-/** If `isPublic`, returns a finding for each line of the checklist. Otherwise, a summary without noisy checks. */
+/** If `isPublic`, returns a finding per line of the checklist. Otherwise, returns a summary without noisy checks. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
   const exposures = Object.entries(EXPOSURES).filter(([, { isNoisy = false }]) => isPublic || !isNoisy)
   const absent = await Promise.all(exposures.map(([, { isAbsent }]) => isAbsent(system)))

@@ -129,7 +129,7 @@ function diagnoseCounts({ state, progress }: Counting): string {
   return `has counted ${Math.floor(progress * 100)}% of the log, so plays have null counts: ${remedy}`
 }
 
-/** Instances of a service share data only through the event log, NATS or a database. */
+/** Fails unless all instances of a service share their data through the event log, NATS or a database. */
 export function diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Finding[] {
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return []

@@ -3,7 +3,7 @@ import type { NewService } from './new-service.ts'
 /** A change to an existing file. */
 export type FileEdit = readonly [file: string, edit: (text: string, service: NewService) => string]
 
-/** A file does not have the one place that the generator would change. */
+/** The place to change does not occur exactly once in a file. */
 export class PlaceError extends Error {
   override name = 'PlaceError'
 }

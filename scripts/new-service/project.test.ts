@@ -5,7 +5,7 @@ import { createNewService } from './new-service.ts'
 import { assertName, assertUnused, freePort, toPort } from './project.ts'
 
 describe('the name of a service', () => {
-  // Unlikely names, because this project may have generated services.
+  // These names are unlikely, because the project may already contain generated services.
   test.each(['unused', 'unused-name', 'a'.repeat(40)])('may be %s', (name) => {
     expect(() => assertName(name)).not.toThrow()
     expect(() => assertUnused(newService(name))).not.toThrow()

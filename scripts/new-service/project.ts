@@ -17,7 +17,7 @@ const SERVICE_NAME_PATTERN = /^[a-z]+(-[a-z]+)*$/
 /** Identifiers that the generated files use for something else, so a service cannot use them. */
 const GENERATED = ['createApp', 'serve', 'runService', 'defineCatalogueService', 'AssetId', 'CatalogueDeps']
 
-/** Returns the first port after the ports of all services that `npm start` does not use. */
+/** Returns the lowest port that is above the ports of all services and that `npm start` does not use. */
 export function freePort(): number {
   const ports = readPorts()
   let port = Math.max(...serviceEntries.map(({ port }) => port)) + 1
@@ -47,7 +47,7 @@ export function assertName(name: string): void {
 }
 
 /**
- * Checks that none of the names of the new service is in use.
+ * Checks that no name of the new service is already in use.
  * @throws UsageError
  */
 export function assertUnused({ name, identifier, type, urlSetting }: NewService): void {

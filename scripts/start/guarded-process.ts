@@ -24,7 +24,7 @@ export function spawnGuarded(
   command: string,
   { env, onLine }: { env: NodeJS.ProcessEnv; onLine: (line: string) => void },
 ): ChildProcess {
-  // In its own process group, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
+  // The command has its own process group: Ctrl-C reaches only the supervisor, which stops the processes in order.
   const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
   const child = spawn('/bin/sh', ['-c', GUARD + command], { env, detached: true, stdio: [...stdio] })
   const [, , , guard] = child.stdio

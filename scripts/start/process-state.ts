@@ -11,7 +11,7 @@ export async function readProcessState(pid: number): Promise<ProcessState> {
 }
 
 /**
- * Reads the third field. The second field, the name, may contain any character
+ * Reads the third field, which follows the last `)`. The second field, the name, may contain any character
  * (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html).
  */
 async function readProc(pid: number): Promise<string | undefined> {

@@ -15,7 +15,7 @@ export function movePorts({ name, command }: Command, offset: number): Command {
 }
 
 /**
- * Repeats the command of a service for several processes that share its port, named `play-1`, `play-2` and so on. If
+ * Repeats the command of a service for several processes that share a port, named `play-1`, `play-2` and so on. If
  * the service has an operations port, each process has its own.
  */
 export function sharePort(commands: Command[], service: string, processes: number, opsPort?: number): Command[] {

@@ -28,7 +28,7 @@ test('a process starts without a warning from Node', async () => {
   expect(warnings).toEqual([])
 })
 
-test('a killed process starts again on time, even if the clock is set back meanwhile', async () => {
+test('a killed process starts again on time, even if the clock is set back while it is down', async () => {
   const supervised = keepIdle()
   await eventually(async () => expect((await supervised.status()).state).toBe('running'))
   expect(supervised.crash(500)).toBe(true)

@@ -34,7 +34,7 @@ export type Supervised = {
   hang(forMs: number): boolean
   /** Resumes the process with SIGCONT. Returns false if it is down. */
   resume(): boolean
-  /** Stops the process gracefully, runs `whileDown`, and starts it at once, even if it is down or `whileDown` fails. */
+  /** Stops the process gracefully if it is up, runs `whileDown`, and starts it at once, even if `whileDown` fails. */
   restart(whileDown?: () => Promise<void>): void
 }
 
@@ -67,7 +67,7 @@ export function keepRunning(
     return child === killed ? undefined : present()
   }
 
-  /** Reads again if the process was replaced meanwhile, because the state would be that of its predecessor. */
+  /** Reads again if the process was replaced during the read, because the state would be that of its predecessor. */
   async function readState() {
     for (;;) {
       const process = present()

@@ -18,7 +18,7 @@ export function createSocketDirectory(token: Secret, tokenFile: string): string 
   return directory
 }
 
-/** Removes the directories of processes that were killed, and the token files that they left. */
+/** Removes the directories of processes that were killed, and the token files that they left behind. */
 export function removeLeftovers(): void {
   for (const name of readdirSync(tmpdir())) {
     const [, pid] = DIRECTORY_NAME_PATTERN.exec(name) ?? []
