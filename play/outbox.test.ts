@@ -55,7 +55,7 @@ test('the previous release cannot read reports of watch time, which it would app
   expect(() => readAsPreviously(entries[1])).toThrow(TypeError)
 })
 
-test('drop() deletes views up to its position, and keeps later ones', () => {
+test('drop() deletes views up to and including the given position, and keeps later ones', () => {
   using outbox = open()
   outbox.put('p', someViews('a'))
   const first = outbox.first()

@@ -15,7 +15,7 @@ export type RecentViews = {
 }
 
 /**
- * Remembers the last views that this process recorded. They are encoded as records, because objects that live for
+ * Remembers the most recent views that this process recorded. They are encoded as records, because objects that live for
  * seconds make V8 collect the whole heap every few seconds, which delays plays.
  */
 export function createRecentViews(max = MAX_VIEWS): RecentViews {

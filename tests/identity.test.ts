@@ -333,7 +333,7 @@ describe('on an edge with an identity provider,', () => {
     expect(rejected.headers.get('access-control-expose-headers')).toContain('www-authenticate')
   })
 
-  test('the OpenAPI document describes the tokens and their errors', async () => {
+  test('the OpenAPI document describes the tokens, and the 401 and 403 responses', async () => {
     const { operations } = await loadOpenApi(edge)
     const described = operations.flatMap(({ id, security, responses }) =>
       security ? [[id, security, Object.keys(responses).filter((status) => /401|403/.test(status))]] : [],

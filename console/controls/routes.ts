@@ -30,7 +30,8 @@ const undocumented = describeRoute({ hide: true })
 
 /**
  * `GET /controls` lists the processes of `npm start`; `POST /controls/…` kills, suspends and restarts them. The routes
- * serve only clients on this machine, and never a page from another origin, even one in CORS_ORIGINS.
+ * accept requests only from clients on this machine, and never from a page of another origin, not even one listed in
+ * CORS_ORIGINS.
  * @param proxy undefined if the processes have no supervisor
  */
 export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> | undefined) {

@@ -1,4 +1,4 @@
-/** How far the clock of another machine may lag behind. */
+/** How far the clock of another machine may lag behind the clock of the edge. */
 const TOLERANCE_MS = 5_000
 
 /** An earlier process of an instance: when it started according to its own clock, and when the edge last saw it. */

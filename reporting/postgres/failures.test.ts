@@ -238,8 +238,8 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     })
 
     /**
-     * Sets the mode. Closes existing connections, which would keep the old mode, as a server does when it becomes a
-     * standby.
+     * Sets the mode, and closes all connections, because existing ones would keep the old mode. A server that becomes
+     * a standby closes them too.
      */
     async function setReadOnly(url: string, value: string): Promise<void> {
       const name = url.slice(url.lastIndexOf('/') + 1)

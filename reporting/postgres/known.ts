@@ -32,7 +32,7 @@ export type KnownState = {
   serials: ReadonlyMap<string, LastSerial | undefined>
   /** The generations of the looked-up ids that are in the database. */
   generations: ReadonlyMap<string, number>
-  /** The looked-up keyed views that are in the database. */
+  /** The views with an idempotency key that the lookup found in the database. */
   keys: ReadonlyMap<string, KeyedView>
   watch: KnownWatch
 }

@@ -11,7 +11,7 @@ const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
 /** The heading of the table of dead letters. */
 export const heading = toRow('sequence', 'since', 'size', 'subject', 'reason')
 
-/** Formats rows of at most `width` characters, or longer rows if `width` has no room for a short reason. */
+/** Formats rows of at most `width` characters. Rows are longer if the reason would get less than MIN_REASON_WIDTH. */
 export function toRows(letters: DeadLetter[], width: number): string {
   const reasonWidth = Math.max(MIN_REASON_WIDTH, width - OTHER_COLUMNS)
   const rows = letters.map(({ sequence, at, size, subject = '-', reason }) => {

@@ -535,7 +535,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([1, 2])
     })
 
-    test('can be an invalid message on the subject of a replay', async () => {
+    test('can be an invalid message published on the subject for replays', async () => {
       await using eventLog = await open()
       await eventLog.end()
       await publish('events.view.dead-letter.1', 'garbage')

@@ -12,7 +12,7 @@ const STALE_MS = 2_000
 export type NumberedEvent = LiveEvent & { id: string }
 
 export type ReplayBuffer = {
-  /** Merges an event from the source into the next event. */
+  /** Adds an event from the source to the events that `next` merges into one. */
   add(event: LiveEvent): void
   /** Returns everything added since the previous call as one event, or undefined if nothing was added. */
   next(): NumberedEvent | undefined

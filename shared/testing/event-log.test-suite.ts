@@ -318,7 +318,7 @@ export function describeEventLog(context: () => Context) {
       [2, 1, { from: 2, to: 2 }],
       [3, undefined, { from: 1, to: 3 }],
       [3, 2, { from: 3, to: 3 }],
-    ])('up to the sequence %i, reading after the position %s fails', async (through, sequence, missing) => {
+    ])('up to sequence %i, reading after position %s fails', async (through, sequence, missing) => {
       await using log = await openAfterExpiry(through)
       const { incarnation } = await log.end()
       const position = sequence === undefined ? undefined : { incarnation, sequence }
@@ -331,18 +331,15 @@ export function describeEventLog(context: () => Context) {
       await expect(readViews(log, left, 1)).rejects.toMatchObject({ missing: { from: 1, to: 1 } })
     })
 
-    test.each([2, 3])(
-      'reading continues after the position %i if only messages up to 2 have expired',
-      async (sequence) => {
-        await using log = await openAfterExpiry(2)
-        const { incarnation } = await log.end()
-        const view = createView()
-        await log.append([view], never)
-        const batches = await readViews(log, { incarnation, sequence }, 4 - sequence)
-        expect(idsOf(batches).at(-1)).toBe(view.id)
-        expect(batches[0]).toMatchObject({ after: sequence, first: 3 })
-      },
-    )
+    test.each([2, 3])('reading continues after position %i if only messages up to 2 have expired', async (sequence) => {
+      await using log = await openAfterExpiry(2)
+      const { incarnation } = await log.end()
+      const view = createView()
+      await log.append([view], never)
+      const batches = await readViews(log, { incarnation, sequence }, 4 - sequence)
+      expect(idsOf(batches).at(-1)).toBe(view.id)
+      expect(batches[0]).toMatchObject({ after: sequence, first: 3 })
+    })
 
     test('reading continues if all messages were read before they expired', async () => {
       await using log = await openAfterExpiry(3)
