@@ -15,8 +15,8 @@ export type RecentViews = {
 }
 
 /**
- * Remembers the most recent views that this process recorded. They are encoded as records, because objects that live for
- * seconds make V8 collect the whole heap every few seconds, which delays plays.
+ * Remembers the most recent views that this process recorded. They are encoded as records, because objects that live
+ * for seconds make V8 collect the whole heap every few seconds, which delays plays.
  */
 export function createRecentViews(max = MAX_VIEWS): RecentViews {
   const recent = createRecentRecords({ max, codec: eventCodec })

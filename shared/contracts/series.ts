@@ -41,7 +41,10 @@ export const SeriesPoint = z.object({
 })
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
-/** In chronological order. The counts of the current step may still rise, and late events can raise the counts of earlier steps. */
+/**
+ * In chronological order. The counts of the current step may still rise, and late events can raise the counts of earlier
+ * steps.
+ */
 export const Series = z
   .object({
     step: SeriesStep,
