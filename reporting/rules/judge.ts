@@ -42,7 +42,7 @@ export function createJudge(rules: readonly Rule[]): Judge {
       return judgement
     },
     restore({ event, clock }, ruleName) {
-      for (const { rule, window } of windows) if (rule.name === (ruleName ?? rule.name)) window.add(event, clock)
+      for (const { rule, window } of windows) if (rule.name === (ruleName ?? rule.name)) window.restore(event, clock)
     },
     known: () => windows.map(({ rule, window }) => ({ rule: rule.name, events: window.events() })),
   }
@@ -68,12 +68,18 @@ function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
   const isInWindow = ({ clock }: Judged) => latest - clock <= windowMs
   const records = createRecentRecords({ max: 0, codec: keyedEventCodec, keeps: isInWindow })
 
+  /** Returns the number of the event's record. */
+  function append(event: RuleEvent, clock: number): number {
+    latest = Math.max(latest, clock)
+    return records.add({ id: keyOf(event), event, clock }) ?? 0
+  }
+
   return {
+    restore: append,
     /** Adds an event, and returns the earlier ones with the same key. */
     add(event: RuleEvent, clock: number): readonly RuleEvent[] {
-      latest = Math.max(latest, clock)
       const earlier: RuleEvent[] = []
-      const number = records.add({ id: keyOf(event), event, clock }) ?? 0
+      const number = append(event, clock)
       // The clock never goes backwards, so all events before an expired event have expired too.
       records.findBefore(number, (last) => !isInWindow(last) || earlier.push(last.event) === keeps)
       return earlier.reverse()
