@@ -9,6 +9,8 @@ import type { KnownState } from './known.ts'
 const TIMEOUT_MS = 4_000
 /** Restoring this many events blocks the event loop for about 100 ms. */
 const PAGE_ROWS = 20_000
+/** The first page covers this much of the log's clock. */
+const FIRST_SPAN_MS = 250
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = { run: Run; rules: readonly Rule[] }
@@ -40,14 +42,15 @@ export function createJudges({ run, rules }: Deps) {
      * @param last an earlier state, whose judge may be brought up to date
      */
     async at(known: KnownState, last: State | undefined): Promise<Judge> {
+      const range = { fromClock: known.clock - windowMs, throughClock: known.clock }
       if (last && isBefore(last.known, known)) {
         const { origin, position, clock } = last.known
         if (last.known.batch === known.batch) return last.judge
         const where = `and origin = ${origin.number} and sequence > ${position?.sequence}`
-        return restoreJudge(run, last.judge, { sinceClock: clock, where })
+        return restoreJudge(run, last.judge, { ...range, fromClock: Math.max(clock, range.fromClock), where })
       }
       const judge = createJudge(rules)
-      return known.clock === 0 ? judge : restoreJudge(run, judge, { sinceClock: known.clock - windowMs })
+      return known.clock === 0 ? judge : restoreJudge(run, judge, range)
     },
   }
 }
@@ -60,32 +63,40 @@ function isBefore(earlier: KnownState, { position, origin }: KnownState): boolea
   return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)
 }
 
-/** `where`: further conditions on the verdicts. */
-type Verdicts = { sinceClock: number; where?: string; pageRows?: number }
+/** The range includes both ends. `where`: further conditions on the verdicts. */
+type Verdicts = { fromClock: number; throughClock: number; where?: string; pageRows?: number }
 
-/** Feeds the events of stored verdicts to a judge in log order. Reads them in pages, because there may be many. */
+/**
+ * Feeds the events of stored verdicts to a judge in log order. There may be millions, so this reads them in pages, each
+ * with a short span of the log's clock: Postgres sorts all rows in the span, however few of them fit into the page.
+ */
 export async function restoreJudge(
   run: Run,
   judge: Judge,
-  { sinceClock, where = '', pageRows = PAGE_ROWS }: Verdicts,
+  { fromClock, throughClock, where = '', pageRows = PAGE_ROWS }: Verdicts,
 ): Promise<Judge> {
-  let [pageClock, after] = [sinceClock, '']
-  for (;;) {
-    const rows = await run(toQuery(pageClock, `${where} ${after}`, pageRows), TIMEOUT_MS)
+  let after = ''
+  for (let [from, spanMs] = [fromClock, FIRST_SPAN_MS]; from <= throughClock; ) {
+    const rows = await run(toQuery([from, from + spanMs], `${where} ${after}`, pageRows), TIMEOUT_MS)
+    from += spanMs
     for (const row of rows) {
       const [key, id, assetId, userId, at, clock, ...position] = Row.parse(row)
       judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
-      // The clock never goes backwards, so the next page can start at this clock.
-      pageClock = clock
       after = `and (origin, sequence, index) > (${position.join(', ')})`
+      // The clock never goes backwards, so the page after a full one can start at this clock.
+      if (rows.length === pageRows) from = clock
     }
-    if (rows.length < pageRows) return judge
+    spanMs = rows.length === pageRows ? FIRST_SPAN_MS : 2 * spanMs
   }
+  return judge
 }
 
-/** Without statistics on a new partition, Postgres might scan all of it. */
-function toQuery(sinceClock: number, where: string, limit: number): string {
+/**
+ * Selects verdicts in the span [from, to) of the log's clock. Without statistics on a new partition, Postgres might scan
+ * all of it.
+ */
+function toQuery([from, to]: readonly [number, number], where: string, limit: number): string {
   return `set local enable_seqscan = off;
     select key, event_id, asset_id, user_id, at, clock, origin, sequence, index from reporting.verdict
-    where clock >= ${sinceClock} and state <> 'r' ${where} order by origin, sequence, index limit ${limit}`
+    where clock >= ${from} and clock < ${to} and state <> 'r' ${where} order by origin, sequence, index limit ${limit}`
 }

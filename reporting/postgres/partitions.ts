@@ -66,6 +66,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
       await ensure([toDay(Date.now()), toDay(Date.now()) + DAY_MS])
       const [[clock] = []] = await run('select clock from reporting.state', TIMEOUT_MS)
       await dropOld(Number(clock))
+      await run(`${LOCK_TIMEOUT} ${WITHOUT_AUTOSUMMARIZE}`, TIMEOUT_MS)
       await run(toSummary([toName(toDay(Number(clock))), DEFAULT]), TIMEOUT_MS)
     },
   }
@@ -94,6 +95,16 @@ function toDelete(before: number): string {
         select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED})) returning 1)
     select greatest((select count(*) from times), (select count(*) from verdicts))`
 }
+
+/**
+ * During a replay, Postgres drops most requests to summarize an index automatically. It then logs each of them with the
+ * statement, which may take megabytes. A partitioned index cannot be changed, so this changes the index of each partition.
+ */
+const WITHOUT_AUTOSUMMARIZE = `do $$ declare name regclass; begin
+  for name in select oid::regclass from pg_class where relkind = 'i' and relnamespace = 'reporting'::regnamespace
+    and 'autosummarize=on' = any(reloptions)
+  loop execute format('alter index %s set (autosummarize = off)', name); end loop;
+end $$;`
 
 /**
  * Summarizes new rows in the BRIN index. Every query through this index reads all rows that are not summarized yet. The

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import type { View } from '../../shared/contracts/view.ts'
 import { createLog } from '../../shared/runtime/log.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
@@ -12,6 +13,7 @@ import { toEventKey } from './event-key.ts'
 import { toExplanationQuery } from './explanations.ts'
 import { restoreJudge } from './judges.ts'
 import { migrate } from './migrate.ts'
+import { createPartitions } from './partitions.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 import { migrations } from './schema.ts'
 import { toDatabaseUrl } from './settings.ts'
@@ -49,10 +51,43 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     }
     await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
     for (const pageRows of [1, 7, 20, 60, 100]) {
-      const judge = await restoreJudge(database.run, createJudge(ruleSets.v1), { sinceClock: 0, pageRows })
+      const judge = await restoreJudge(database.run, createJudge(ruleSets.v1), {
+        fromClock: 0,
+        throughClock: timeOf(3),
+        pageRows,
+      })
       const events = judge.known().flatMap(({ events }) => Array.from(events, ({ event }) => event.id))
       expect(events).toEqual(ids)
     }
+  })
+
+  test('restoring a judge reads each verdict only a few times, however many pages it takes', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    await store.apply(toBatch(0, [{ id: 'first', second: 0 }]))
+    await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
+    const [verdicts, spanMs] = [60_000, 30_000]
+    await database.run(
+      `insert into reporting.verdict (at, clock, sequence, origin, index, state, key, reason, asset_id, user_id, event_id, because)
+        select time, time, n, origin, 0, 'q', gen_random_uuid(), '', 'a', n::text, '', ''
+        from generate_series(2, ${verdicts}) as n, lateral (select ${START} + n * ${spanMs} / ${verdicts} as time) as clock,
+          reporting.verdict_origin`,
+      10_000,
+    )
+    await createPartitions({ run: database.run, maxAgeMs: Date.now(), windowMs: spanMs }).maintain()
+    let read = 0
+    const run: typeof database.run = async (statements, timeoutMs) => {
+      const [[plan] = []] = await database.run(
+        statements.replace('select', 'explain (analyze, format json) select'),
+        timeoutMs,
+      )
+      read += countScanned(plan)
+      return database.run(statements, timeoutMs)
+    }
+    const range = { fromClock: START, throughClock: START + spanMs, pageRows: 2_000 }
+    const judge = await restoreJudge(run, createJudge(ruleSets.v1), range)
+    expect(judge.known().map(({ events }) => events.length)).toEqual([verdicts])
+    expect(read).toBeLessThan(5 * verdicts)
   })
 
   test('an instance that loses the race for a position discards the state of its batch', async () => {
@@ -156,6 +191,14 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       expect(await store.explain('day-1')).toBeUndefined()
       expect(await store.explain('day-2')).toMatchObject({ state: 'counted' })
       expect(await store.audit()).toMatchObject({ views: 3, qualified: 3 })
+    })
+
+    test('do not summarize their indexes automatically, because Postgres would log statements during a replay', async () => {
+      const url = await server.createDatabase()
+      await using _ = await openUp(url)
+      await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
+      const automatic = `select relname from pg_class where relkind = 'i' and 'autosummarize=on' = any(reloptions)`
+      await eventually(async () => expect(await database.run(automatic, 1_000)).toEqual([]))
     })
 
     test('of the next days are created in advance', async () => {
@@ -266,6 +309,21 @@ async function openUp(url: string, options: Options = {}): Promise<PostgresCount
 }
 
 const START = Date.parse('2026-01-01T12:00:00Z')
+
+const PlanNode = z.object({
+  'Node Type': z.string(),
+  'Actual Rows': z.number(),
+  'Rows Removed by Index Recheck': z.number().optional(),
+  Plans: z.array(z.unknown()).optional(),
+})
+
+/** The number of rows that the scans in a plan of EXPLAIN have read. */
+function countScanned(plan: unknown): number {
+  if (Array.isArray(plan)) return plan.reduce((sum: number, part) => sum + countScanned(part.Plan ?? part), 0)
+  const node = PlanNode.parse(plan)
+  const own = node['Node Type'].endsWith('Heap Scan') || node['Node Type'] === 'Seq Scan' ? node['Actual Rows'] : 0
+  return own + (node['Rows Removed by Index Recheck'] ?? 0) + countScanned(node.Plans ?? [])
+}
 
 function timeOf(second: number): number {
   return START + second * 1_000
