@@ -230,7 +230,7 @@ describe('find()', () => {
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
-  test('searches only its own outbox, and a warning is logged, if the path is too long for a socket', async () => {
+  test('finds a view only in the process that holds its outbox, with a warning, if the path is too long for a socket', async () => {
     directory = join(directory, 'x'.repeat(90))
     const files = openFiles()
     using outbox = files.claim(PORT)

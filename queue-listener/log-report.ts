@@ -73,7 +73,7 @@ export async function reportEnd(
   const counted = knownPosition && knownPosition.incarnation === incarnation ? knownPosition.sequence : 0
   if (counted > last || missingAfter(knownPosition, extent)) return reporting.position(signal)
   const { messages, since: oldest } = await raceAbort(eventLog.backlog(knownPosition), signal)
-  // Messages without views, such as dead letters, are never counted: ignore them at the end of the log.
+  // Without a backlog, only messages that are not views follow, such as copies of dead letters: ignore them.
   const sequence = messages > 0 ? last : counted
   const position = await reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
   onReported?.()

@@ -73,6 +73,7 @@ export function createReportingClient(
     async count(batch, signal) {
       const { incarnation, through } = batch
       const json = prepared?.batch === batch ? prepared.json : undefined
+      if (json) prepared = undefined
       const spans = batch.traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
       const post = (body: EventBatch | Uint8Array) =>

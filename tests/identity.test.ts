@@ -446,7 +446,10 @@ describe('keys of the identity provider:', () => {
 test.each([
   [{ AUTH_JWKS_URL: 'https://login.example/jwks' }, 'AUTH_ISSUER and AUTH_AUDIENCE must be set too'],
   [{ AUTH_ISSUER: 'https://login.example', AUTH_AUDIENCE: AUDIENCE }, 'AUTH_JWKS_URL must be set too'],
-  [{ AUTH_JWKS_URL: 'http://login.example/jwks', AUTH_ISSUER: 'a', AUTH_AUDIENCE: 'b' }, 'http only on loopback'],
+  [
+    { AUTH_JWKS_URL: 'http://login.example/jwks', AUTH_ISSUER: 'a', AUTH_AUDIENCE: 'b' },
+    'http is allowed only on loopback',
+  ],
   [{ READ_TOKEN: 'short' }, 'at least 16 characters'],
 ])('with %j, the edge does not start', async (env, message) => {
   await using directory = await createTempDirectory('identity')

@@ -26,7 +26,7 @@ export type LimitOptions = {
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuseExcess = createLimit('client', options)
   return async function limitClients(c, next) {
-    // Direct probes are exempt: they come from the orchestrator, which would restart the process after a refusal.
+    // Direct probes are exempt, because an orchestrator sends them, and would restart the process after a refusal.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuseExcess(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }

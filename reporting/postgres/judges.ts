@@ -9,8 +9,9 @@ import type { KnownState } from './known.ts'
 const TIMEOUT_MS = 4_000
 /** Restoring this many events blocks the event loop for about 100 ms. */
 const PAGE_ROWS = 20_000
-/** The first page covers this much of the log's clock. */
+/** How much of the log's clock a page covers: the first one, and at most, because verdicts may become denser. */
 const FIRST_SPAN_MS = 250
+const MAX_SPAN_MS = 2_000
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = { run: Run; rules: readonly Rule[] }
@@ -86,7 +87,7 @@ export async function restoreJudge(
       // The clock never goes backwards, so the page after a full one can start at this clock.
       if (rows.length === pageRows) from = clock
     }
-    spanMs = rows.length === pageRows ? FIRST_SPAN_MS : 2 * spanMs
+    spanMs = rows.length === pageRows ? FIRST_SPAN_MS : Math.min(2 * spanMs, MAX_SPAN_MS)
   }
   return judge
 }

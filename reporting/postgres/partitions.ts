@@ -2,10 +2,12 @@ import { ASYNCHRONOUS, type Rows } from './database.ts'
 
 const DAY_MS = 86_400_000
 const TIMEOUT_MS = 4_000
-/** Creating or dropping a partition waits for readers, and blocks new readers while it waits. */
+/** Changing a partition or its index waits for readers, and blocks new readers while it waits. */
 const LOCK_TIMEOUT = `set local lock_timeout = '500ms';`
 /** Bounds how long a statement takes. */
 const MAX_DELETED = 5_000
+/** The maximum number of days whose partitions are summarized at once. The clock is 0 before the first view. */
+const MAX_SUMMARIZED = 31
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = {
@@ -33,6 +35,8 @@ export function createPartition(day: number): string {
 export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   /** The days whose partitions this instance has tried to create since the last maintenance. */
   let tried = new Set<number>()
+  /** The last day whose partition was summarized. */
+  let summarizedDay: number | undefined
 
   async function create(day: number): Promise<void> {
     await run(`${ASYNCHRONOUS} ${LOCK_TIMEOUT} ${createPartition(day)}`, TIMEOUT_MS)
@@ -57,17 +61,33 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
     }
   }
 
+  /** Summarizes the partitions that have got rows since the previous call. */
+  async function summarize(clock: number): Promise<void> {
+    const names = [DEFAULT]
+    const firstDay = Math.max(summarizedDay ?? toDay(clock - windowMs), toDay(clock) - MAX_SUMMARIZED * DAY_MS)
+    for (let day = firstDay; day <= clock; day += DAY_MS) names.push(toName(day))
+    await run(toSummary(names), TIMEOUT_MS)
+    summarizedDay = toDay(clock)
+  }
+
+  async function turnOffAutosummarize(): Promise<void> {
+    for (const [index] of await run(AUTOSUMMARIZED, TIMEOUT_MS)) {
+      const statement = `alter index reporting.${index} set (autosummarize = off)`
+      await run(`${LOCK_TIMEOUT} ${statement}`, TIMEOUT_MS).catch(() => undefined)
+    }
+  }
+
   return {
     /** Creates the partitions of the given days. Never rejects. */
     ensure,
-    /** Creates the next partitions, drops the expired ones, and keeps the index by time up to date. */
+    /** Creates the next partitions, drops the expired ones, and keeps the index by clock up to date. */
     async maintain(): Promise<void> {
       tried = new Set()
       await ensure([toDay(Date.now()), toDay(Date.now()) + DAY_MS])
       const [[clock] = []] = await run('select clock from reporting.state', TIMEOUT_MS)
       await dropOld(Number(clock))
-      await run(`${LOCK_TIMEOUT} ${WITHOUT_AUTOSUMMARIZE}`, TIMEOUT_MS)
-      await run(toSummary([toName(toDay(Number(clock))), DEFAULT]), TIMEOUT_MS)
+      await summarize(Number(clock))
+      await turnOffAutosummarize()
     },
   }
 }
@@ -100,11 +120,8 @@ function toDelete(before: number): string {
  * During a replay, Postgres drops most requests to summarize an index automatically. It then logs each of them with the
  * statement, which may take megabytes. A partitioned index cannot be changed, so this changes the index of each partition.
  */
-const WITHOUT_AUTOSUMMARIZE = `do $$ declare name regclass; begin
-  for name in select oid::regclass from pg_class where relkind = 'i' and relnamespace = 'reporting'::regnamespace
-    and 'autosummarize=on' = any(reloptions)
-  loop execute format('alter index %s set (autosummarize = off)', name); end loop;
-end $$;`
+const AUTOSUMMARIZED = `select relname from pg_class
+  where relkind = 'i' and relnamespace = 'reporting'::regnamespace and 'autosummarize=on' = any(reloptions)`
 
 /**
  * Summarizes new rows in the BRIN index. Every query through this index reads all rows that are not summarized yet. The

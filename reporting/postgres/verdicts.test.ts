@@ -52,7 +52,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
     for (const pageRows of [1, 7, 20, 60, 100]) {
       const judge = await restoreJudge(database.run, createJudge(ruleSets.v1), {
-        fromClock: 0,
+        fromClock: timeOf(0),
         throughClock: timeOf(3),
         pageRows,
       })
@@ -313,7 +313,8 @@ const START = Date.parse('2026-01-01T12:00:00Z')
 const PlanNode = z.object({
   'Node Type': z.string(),
   'Actual Rows': z.number(),
-  'Rows Removed by Index Recheck': z.number().optional(),
+  'Rows Removed by Index Recheck': z.number().default(0),
+  'Rows Removed by Filter': z.number().default(0),
   Plans: z.array(z.unknown()).optional(),
 })
 
@@ -322,7 +323,8 @@ function countScanned(plan: unknown): number {
   if (Array.isArray(plan)) return plan.reduce((sum: number, part) => sum + countScanned(part.Plan ?? part), 0)
   const node = PlanNode.parse(plan)
   const own = node['Node Type'].endsWith('Heap Scan') || node['Node Type'] === 'Seq Scan' ? node['Actual Rows'] : 0
-  return own + (node['Rows Removed by Index Recheck'] ?? 0) + countScanned(node.Plans ?? [])
+  const removed = node['Rows Removed by Index Recheck'] + node['Rows Removed by Filter']
+  return own + removed + countScanned(node.Plans ?? [])
 }
 
 function timeOf(second: number): number {

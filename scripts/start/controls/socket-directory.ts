@@ -38,7 +38,7 @@ function isOwnDirectory(path: string): boolean {
   return found.isDirectory() && found.uid === process.getuid?.()
 }
 
-/** Removes a directory and its token file, unless another `npm start` has replaced the token file. */
+/** Removes a directory, and its token file unless another `npm start` has replaced that file. */
 function removeLeftover(directory: string): void {
   const link = join(directory, TOKEN_FILE)
   const token = readToken(join(directory, TOKEN))?.reveal()
