@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
     await eventually(async () => {
       const { status, forwarding } = await readinessOf(listener.url)
       expect([status, forwarding?.state]).toEqual(['degraded', 'stalled'])
-      expect(forwarding?.reason).toContain(`(${count}), which are not counted`)
+      expect(forwarding?.reason).toContain(`(${count} in total), which have not been counted`)
     })
     expect(await missing()).toBe(count)
     const listenerStatus = { state: 'degraded', stalled: true, reason: expect.stringContaining('accept-loss') }
