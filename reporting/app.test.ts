@@ -9,7 +9,7 @@ import { createApp } from './app.ts'
 import { createCurrentness } from './currentness.ts'
 import { createMapCountStore } from './maps/map-count-store.ts'
 
-/** Ids that match the names of properties inherited by every object. */
+/** Ids that are also names of properties that every object inherits. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
 const requestId = expect.any(String)
@@ -48,7 +48,7 @@ describe('the views of an asset or a user', () => {
 })
 
 describe('a lookup', () => {
-  test('returns every requested id, with 0 for unknown ones', async () => {
+  test('returns every requested id, with a count of 0 for unknown ids', async () => {
     const { post } = setUp()
     await post('/events/asset/a/user/constructor')
     await post('/events/asset/a/user/u')
@@ -258,7 +258,7 @@ describe('a batch from the log', () => {
     expect(await post('/events', { ...first, views: [] })).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('adds to views that were counted directly', async () => {
+  test('adds its views to those that were counted directly', async () => {
     const { get, post } = setUp()
     await post('/events/asset/a/user/u')
     expect(await get('/events/position')).toEqual([200, null])

@@ -39,9 +39,12 @@ type Deps = Service & {
   counts: CountStore
   currentness: Pick<Currentness, 'isCurrent' | 'counting' | 'end'>
   live: LiveFeed
-  /** The token required for writes. If undefined, writes are open. */
+  /** The token required for writes. If undefined, writes need no token. */
   writeToken?: WriteToken | undefined
-  /** The token required for reads that name users; write tokens are accepted too. If undefined, the reads are open. */
+  /**
+   * The token required for reads that name users; write tokens are accepted too. If undefined, these reads need no
+   * token.
+   */
   readToken?: Secret | undefined
 }
 

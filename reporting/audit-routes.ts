@@ -12,7 +12,7 @@ type Deps = {
   currentness: Pick<Currentness, 'end'>
 }
 
-/** The routes that compare the counts with the log. */
+/** The routes for comparing the counts with the log. */
 export function createAuditRoutes({ counts, currentness }: Deps) {
   return new Hono<AppEnv>()
     .get(

@@ -47,7 +47,7 @@ export type ReportObserver = (report: LogReport, position: LogPosition | undefin
  * Every method rejects with UnavailableError while the store is unavailable.
  */
 export type CountStore = {
-  /** Identifies the counts: instances that share them have the same id. Undefined until the id is known. */
+  /** Identifies the counts. Instances that share their counts have the same id. Undefined until the id is known. */
   id(): string | undefined
   /** The counts of an asset or user, from one snapshot; undefined if it has no views. */
   counts(by: CountedBy, id: string): Promise<Counts | undefined>
@@ -70,7 +70,7 @@ export type CountStore = {
    * If the batch starts at the position, counts its views except duplicates, and advances the position. Otherwise,
    * changes nothing.
    * @returns what the batch adds to the counts; undefined if it does not start at the position
-   * @throws UnavailableError if there is no room for new ids in the batch; nothing is changed
+   * @throws UnavailableError if there is no room for the new ids of the batch, in which case nothing changes
    */
   apply(batch: CountBatch): Promise<Verdicts | undefined>
   /** Accepts a report without a batch, and returns the position. */
@@ -83,8 +83,8 @@ export type CountStore = {
   knownSince(): Promise<Date | undefined>
   /** Accounts for every view, from one snapshot. */
   audit(): Promise<Omit<Audit, 'waiting'>>
-  /** The views over time, from one snapshot. Each view is in the step in which it was played. */
+  /** The views over time, from one snapshot. Each view counts towards the step in which it was played. */
   series(range: SeriesRange): Promise<SeriesCounts>
-  /** Publishes a snapshot of the counts and then their changes, to one subscriber at a time. */
+  /** Publishes a snapshot of the counts, and then their changes. Supports one subscriber at a time. */
   follow: LiveSource
 }

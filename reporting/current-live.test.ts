@@ -27,7 +27,7 @@ test('while the counts are current, an event is published every second, even wit
   expect(published.slice(3)).toEqual([{ views: 8, assets: {} }])
 })
 
-test('counts that become current again send no heartbeat before their snapshot', async () => {
+test('when the counts become current again, no heartbeat precedes the snapshot', async () => {
   const { published, become, publishLater } = setUp(true)
   await become(false)
   await vi.advanceTimersByTimeAsync(5_000)

@@ -5,8 +5,8 @@ const CHECK_MS = 100
 const HEARTBEAT_MS = 1_000
 
 /**
- * Follows the counts only while they are current, so that subscribers do not see them rise during a replay. One second
- * after the last event, sends an event without changes as a heartbeat.
+ * Follows the counts only while they are current, so that subscribers do not see them rise during a replay. If no event
+ * was published for a second, publishes an event without changes as a heartbeat.
  */
 export function whileCurrent(follow: LiveSource, isCurrent: () => boolean): LiveSource {
   return (publish) => {

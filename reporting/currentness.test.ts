@@ -31,7 +31,7 @@ test('counts of an empty log are current immediately', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts are replaying once a log feeds them, even if no log was configured', () => {
+test('counts are in state `replaying` once a log feeds them, even if no log was configured', () => {
   const { counting, observe } = setUp({ isFedByLog: false })
   observe(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
@@ -88,7 +88,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are in state `unknown` once reports stop, and then have to catch up', () => {
+  test('are in state `unknown` once reports stop, and have to catch up when reports resume', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     wait(MAX_LAG_MS - 1)

@@ -7,7 +7,7 @@ import type { CountStore, ReportObserver } from './count-store.ts'
 const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
-  /** Records the end of the log from a batch or report, and the position of the counts afterwards. */
+  /** After each batch or report, records the end of the log and the position of the counts. */
   observe: ReportObserver
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
@@ -17,7 +17,7 @@ export type Currentness = {
 }
 
 type Options = {
-  /** At least 1,000. */
+  /** Must be at least CAUGHT_UP_MS. */
   maxLagMs: number
   /** True if a log feeds the counts. If false, they are current until the first batch or report. */
   isFedByLog: boolean
@@ -25,8 +25,8 @@ type Options = {
 }
 
 /**
- * Decides whether the counts are current: they have caught up with the log since this process started, they lag by at
- * most `maxLagMs`, and the end of the log was last reported at most `maxLagMs` ago.
+ * Decides whether the counts are current. They are current if they have caught up with the log since this process
+ * started, they lag by at most `maxLagMs`, and the end of the log was last reported at most `maxLagMs` ago.
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)
@@ -55,7 +55,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
   return {
     isCurrent,
     observe({ incarnation, end, oldest }, position, ageMs = 0) {
-      // A queue-listener from the previous release does not report the end of the log.
+      // A queue-listener from the previous release does not report the end of the log. Serve the counts anyway.
       if (end === undefined) {
         currentUntil = Number.POSITIVE_INFINITY
         return

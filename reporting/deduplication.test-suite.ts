@@ -4,7 +4,7 @@ import { AT, batch, view } from './batches.test-suite.ts'
 import type { Store } from './opened-store.test-suite.ts'
 import { createReference } from './reference.test-suite.ts'
 
-/** The conformance suite for detecting duplicates and gaps by the serials of producers. */
+/** The conformance suite for deduplication and gap detection. */
 export function describeDeduplication({ open, numRuns }: Pick<Store, 'open' | 'numRuns'>) {
   test('every instance detects duplicates and gaps, however the log is divided into batches', async () => {
     await fc.assert(
@@ -89,6 +89,6 @@ const numbered = fc.record({
     maxLength: 1,
   }),
   instance: fc.nat(3),
-  /** The number of messages before this batch that the log still retains. */
+  /** How far the oldest retained message precedes `after`; -1 if the log retains no message before this batch. */
   retained: fc.integer({ min: -1, max: 30 }),
 })

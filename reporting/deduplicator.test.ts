@@ -32,7 +32,7 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 1, to: 2 }])
   })
 
-  test('that are missing after the last view of a producer are a gap once its successor names it', () => {
+  test('that are missing after the last view of a producer are a gap once a successor names that producer', () => {
     const log = read()
     log.views(view(1, 'p'))
     log.views(view(1, 'q', { producer: 'p', serial: 3 }), view(1, 'r', { producer: 'p', serial: 3 }))
@@ -41,7 +41,7 @@ describe('views with serials', () => {
     expect(log.gaps).toHaveLength(1)
   })
 
-  test('are counted even if another program names a predecessor with a larger serial', () => {
+  test('are counted even if another program names their producer as its predecessor, with a larger serial', () => {
     const log = read()
     log.views(view(1, 'p'))
     log.views(view(1, 'forged', { producer: 'p', serial: 1_000 }))
@@ -88,7 +88,7 @@ test('a producer whose last message has expired is forgotten', () => {
   expect(log.counted).toEqual([1, 1, 1])
 })
 
-test('above the maximum number of producers, those that have been silent the longest are forgotten', () => {
+test('if there are too many producers, those that have been silent the longest are forgotten', () => {
   const log = read(2)
   for (const producer of ['p', 'q', 'p', 'r']) log.views(view(1, producer))
   log.counted.length = 0
@@ -128,7 +128,7 @@ function view(serial: number, producer = 'p', predecessor?: Predecessor): View {
   return { id: `${producer}-${serial}`, assetId: 'a', userId: 'u', at, producer, serial, predecessor }
 }
 
-/** A reader of the log that counts each batch. */
+/** Creates a log reader that deduplicates each batch. */
 function read(maxProducers?: number) {
   const deduplicate = createDeduplicator(
     { isComplete: true, producers: new Map(), knownIds: createKnownIds() },

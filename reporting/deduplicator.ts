@@ -1,7 +1,7 @@
 import type { RejectedRange, SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
 
-/** How many producers to remember. A play instance becomes a new producer after each start and each outage. */
+/** How many producers to remember. An instance of play becomes a new producer after each start and outage. */
 const MAX_PRODUCERS = 100_000
 
 /** The fields that identify a view in the log, and the sequence of its message. */
@@ -40,9 +40,11 @@ export type KnownIds = {
   add(source: string, id: string): boolean
 }
 
-/** What the deduplicator remembers of earlier views. A count store keeps this state together with its counts. */
+/** What the deduplicator remembers about earlier views. A count store keeps this state together with its counts. */
 export type DeduplicationState = {
-  /** True if an unknown producer must start at serial 1: no message has expired, and no producer was forgotten. */
+  /**
+   * True if an unknown producer must start at serial 1, because no message has expired and no producer was forgotten.
+   */
   isComplete: boolean
   /** The last serials by producer, in the order of the producers' last messages. */
   producers: Map<string, LastSerial>
@@ -136,7 +138,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
   }
 }
 
-/** Returns the parts of a range that no other range contains. */
+/** Returns the parts of `range` that none of `others` contains. */
 function subtract(range: SerialRange, others: readonly SerialRange[]): SerialRange[] {
   return others.reduce(
     (rest, other) =>

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 
 export const DIGEST_BYTES = 16
 
-/** All calls share this buffer, because each call is synchronous. */
+/** All calls can share this buffer, because each call is synchronous. */
 const scratch = Buffer.alloc(32)
 
 /**
@@ -22,14 +22,17 @@ function toDigestText(text: string): string {
   return scratch.toString('latin1', 0, DIGEST_BYTES)
 }
 
-/** Identifies the view that watch reports refer to. Plays of different assets or users may claim the same view id. */
+/**
+ * Returns the key of the view that a watch-time report refers to. The key covers the asset and the user, because plays
+ * of different assets or users may claim the same view id.
+ */
 export function toReportKey({ viewId, assetId, userId }: { viewId: string; assetId: string; userId: string }): string {
   return toDigest(JSON.stringify([viewId, assetId, userId])).toString('base64url')
 }
 
 /**
- * Identifies an event without a serial; each character is one byte. Both stores use the same digests, so that a digest
- * can be copied from one store to the other.
+ * Identifies an event without a serial, as a string in which each character is one byte. The in-memory store and
+ * Postgres use the same digests, so that digests can be copied from one store to the other.
  */
 export function toEventDigest(source: string, id: string): string {
   return toDigestText(`${source.length} ${source}${id}`)

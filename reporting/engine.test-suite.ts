@@ -38,7 +38,7 @@ export function describeVerdicts(store: Store) {
     )
   })
 
-  test('a play of the same asset by the same user within 30 s is a repeat, even if the previous play is one too', async () => {
+  test('a play of the same asset by the same user within 30 s is a repeat, even after another repeat', async () => {
     await using opened = await open()
     const { counts } = opened
     const plays = [0, 30, 60, 91].map((second, n) => toView({ id: `view-${n}`, second }))

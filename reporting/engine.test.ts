@@ -82,7 +82,7 @@ describe('an event with an idempotency key', () => {
     ).toHaveLength(2)
   })
 
-  test('does not make a later play without a key a retry', () => {
+  test('does not turn a later play without a key into a retry', () => {
     expect(read([{ at: 0, key: 'k' }, { at: 60 }]).views).toHaveLength(2)
   })
 })

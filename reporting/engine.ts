@@ -7,7 +7,7 @@ import type { RuleEvent } from './rules/view-rule.ts'
 import type { WatchState } from './watch/watch-time.ts'
 import { createWatching, type Growth, type IgnoredReport } from './watch/watching.ts'
 
-/** `requiredMs`: the watch time the view needs. `watchedMs`: the watch time it has after its batch. See WatchTime. */
+/** `requiredMs`: the watch time that the view needs. `watchedMs`: its watch time after the batch. See WatchTime. */
 export type JudgedView = LoggedView & (Judgement | Pending) & { requiredMs?: number; watchedMs?: number }
 
 /** `reason` is the name of the rule that requires watch time. */
@@ -38,14 +38,14 @@ export type KnownKeys = {
   add(view: LoggedView): void
 }
 
-/** What the engine remembers of the log so far. A count store keeps this state together with its counts. */
+/** What the engine remembers about the log so far. A count store keeps this state together with its counts. */
 export type EngineState = {
   deduplication: DeduplicationState
   keys: KnownKeys
   judge: Judge
   /** Undefined if the rules do not require watch time. */
   watch?: WatchState | undefined
-  /** The latest time at which the log stored a message, in milliseconds since 1970; 0 before the first one. */
+  /** The latest time at which the log stored a message, in milliseconds since 1970; 0 before the first message. */
   clock: number
 }
 

@@ -59,7 +59,7 @@ type Held = { log: number; after: number; through: number; leaving: LogPosition 
 
 /**
  * A model of the log and three queue-listeners. The last incarnation of the log is the current one. A queue-listener
- * may post its last batch again, late, or concurrently with another one. A batch is counted if it starts at the
+ * may post its last batch again, late, or concurrently with another batch. A batch is counted if it starts at the
  * position. The first batch of another incarnation is counted if it names the current position.
  */
 async function createModel(open: Store['open'], isPersistent: boolean) {

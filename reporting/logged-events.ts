@@ -21,13 +21,14 @@ export function isWatchReport(event: LoggedEvent): event is LoggedWatchReport {
 type Batch = Pick<EventBatch, 'views' | 'watched' | 'messages' | 'through'>
 
 /**
- * Returns the views and watch-time reports of a batch in log order, each with the data of its message. A batch from a
- * previous release has no `messages`; it is treated as a single message.
+ * Returns the views and watch-time reports of a batch in log order, each with the sequence of its message and the log's
+ * clock. A batch from a previous release has no `messages`; it is treated as a single message.
  */
 export function toLoggedEvents({ views, watched = [], messages, through }: Batch, startClock: number): LoggedEvent[] {
   const logged: LoggedEvent[] = []
   let clock = startClock
   let [nextView, nextReport] = [0, 0]
+  const parseTime = createTimeParser()
 
   /** Adds the reports of a message that precede its view at `index`. */
   function addReports(sequence: number, index: number): void {
@@ -45,7 +46,7 @@ export function toLoggedEvents({ views, watched = [], messages, through }: Batch
       const view = views[nextView]
       if (view === undefined) break
       addReports(sequence, index)
-      const at = Date.parse(view.at)
+      const at = parseTime(view.at)
       if (message.at === undefined) clock = Math.max(clock, at)
       logged.push({ ...view, at, sequence, clock })
       nextView += 1
@@ -53,4 +54,15 @@ export function toLoggedEvents({ views, watched = [], messages, through }: Batch
     addReports(sequence, Number.POSITIVE_INFINITY)
   }
   return logged
+}
+
+/** Returns a function that parses times. Consecutive times are often equal, so the last result is cached. */
+function createTimeParser(): (time: string) => number {
+  let last: string | undefined
+  let ms = Number.NaN
+  return (time) => {
+    if (time !== last) ms = Date.parse(time)
+    last = time
+    return ms
+  }
 }

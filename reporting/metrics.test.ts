@@ -63,7 +63,7 @@ test('duplicate and lost views are counted, and a loss is logged with its produc
   expect(logged).toMatchObject([{ level: 50, views: 2, gaps: [{ producer: 'p', from: 2, to: 3 }] }])
 })
 
-test('a new incarnation of the log is logged once, with the last position in the previous one', async () => {
+test('when the log is recreated, one line is logged, with the last position in the previous log', async () => {
   const { counts, logged } = setUp()
   await counts.apply({ incarnation: 'old', after: 0, through: 3, views: [view] })
   const leaving = { incarnation: 'old', sequence: 3 }
@@ -74,7 +74,7 @@ test('a new incarnation of the log is logged once, with the last position in the
   ])
 })
 
-test('while the counts are unavailable, their metrics are NaN, and other metrics can be read', async () => {
+test('while the counts are unavailable, their metrics are NaN, and the other metrics can still be read', async () => {
   const metrics = createMetrics()
   const counts = createLoadingStore(new Promise<CountStore>(() => {}))
   instrumentCounts({ metrics, log: pino({ level: 'silent' }) }, counts)

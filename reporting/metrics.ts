@@ -4,7 +4,6 @@ import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
-import type { Capacity } from './maps/capacity.ts'
 import { hasQualified } from './watch/watch-changes.ts'
 import { IGNORED_REPORTS } from './watch/watching.ts'
 
@@ -120,22 +119,6 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
 /** Sets a gauge to NaN while the store is unavailable, so that the other metrics stay readable. */
 async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read: () => Promise<number>) {
   gauge.set(labels, await read().catch(() => Number.NaN))
-}
-
-/** Exposes the capacity of the in-memory counts. */
-export function exposeCapacity(metrics: Metrics, { maxIds, isHeapFull }: Capacity): void {
-  const registers = [metrics]
-  new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(
-    maxIds,
-  )
-  new Gauge({
-    name: 'counts_heap_full',
-    help: '1 if the heap has no room for the counts of new ids, otherwise 0',
-    registers,
-    collect() {
-      this.set(Number(isHeapFull()))
-    },
-  })
 }
 
 export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentness, 'isCurrent'>): void {

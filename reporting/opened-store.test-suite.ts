@@ -16,7 +16,7 @@ export type Store = {
   open(onReport?: ReportObserver): Promise<Opened>
   /** True if the counts survive a restart. */
   isPersistent: boolean
-  /** The number of runs of each property. */
+  /** The number of test runs per property. */
   numRuns: number
 }
 

@@ -4,7 +4,9 @@ import { LIVE_SECONDS } from '../shared/contracts/live.ts'
 const MAX_SKEW_SECONDS = 5
 
 export type RecentSeconds = {
-  /** Counts each view in the second of its `at`, in milliseconds since 1970. Ignores views outside the window. */
+  /**
+   * Counts each view in the second that contains its `at` (milliseconds since 1970). Ignores views outside the window.
+   */
   add(views: readonly { at: number }[]): void
   /** Views by Unix time in seconds, unordered; seconds without views are absent. */
   counts(): ReadonlyMap<number, number>

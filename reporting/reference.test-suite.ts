@@ -32,8 +32,8 @@ export const users = ['u', 'v', 'constructor']
 const seconds = (max: number) => fc.integer({ min: 0, max })
 
 /**
- * A message. `after`: how many seconds after the previous message the log stored this one. `before`: how many seconds
- * before that each play took place.
+ * A message. `after`: the seconds between the previous message and this one. `before`: the seconds between a play and
+ * the time at which the log stored its message.
  */
 export const message = fc.record({
   after: seconds(40),

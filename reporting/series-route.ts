@@ -25,7 +25,7 @@ export function createSeriesRoute({ counts, requireCurrent }: Deps) {
     describeOperation({
       operationId: 'getSeries',
       summary: 'Get the views over time',
-      description: `Returns a point for each step that starts in the half-open interval [from, to), at most ${MAX_POINTS.toLocaleString('en')} points. Each view is in the step in which it was played, however late it was counted. Minutes are kept for 48 hours, and only for all assets together; hours are kept for 35 days, and days forever`,
+      description: `Returns a point for each step that starts in the half-open interval [from, to), at most ${MAX_POINTS.toLocaleString('en')} points. Each view belongs to the step in which it was played, however late it was counted. Minutes are kept for 48 hours, and only for all assets together; hours are kept for 35 days, and days forever`,
       responses: { 200: [Series, { type: CSV_TYPE, example: toCsv(EXAMPLE) }] },
       problems: [400, 503],
       problemSchemas: { 503: CountsBehind },

@@ -54,7 +54,7 @@ export function describeSeries(store: Store) {
     )
   })
 
-  test('a view is in the steps in which it was played, however late the log stored it', async () => {
+  test('a view counts towards the steps in which it was played, however late the log stored it', async () => {
     await using opened = await open()
     await applyAll(opened.counts, [
       { stored: '2026-11-20T21:00:30Z', plays: ['2026-11-20T21:00:20Z', '2026-11-20T20:59:59.999Z'] },
@@ -98,7 +98,7 @@ export function describeSeries(store: Store) {
     },
   )
 
-  test('a direct count is in the step of the request, and not qualified', async () => {
+  test('a direct count is added to the current step, and does not qualify', async () => {
     await using opened = await open()
     const { counts } = opened
     const from = new Date(Date.now() - 2 * DAY_S * 1_000).toISOString()
@@ -165,7 +165,7 @@ function countBy(views: readonly JudgedView[], toKey: (at: string) => string): R
   return counts
 }
 
-/** Truncates a time as RFC 3339 text, so that the test does not use the same arithmetic as the stores. */
+/** Truncates the RFC 3339 text of a time, so that the test does not use the same arithmetic as the stores. */
 function toStart(step: SeriesStep, at: string): string {
   if (step === 'day') return `${at.slice(0, 10)}T00:00:00.000Z`
   return step === 'hour' ? `${at.slice(0, 13)}:00:00.000Z` : `${at.slice(0, 16)}:00.000Z`

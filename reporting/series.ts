@@ -22,7 +22,7 @@ export type SeriesRange = { step: SeriesStep; assetId?: string | undefined; from
 /** The views of one step, and how many of them are qualified. */
 export type StepCount = { views: number; qualified: number }
 
-/** The part of a range that a store keeps. */
+/** The counts in the part of a range that a store keeps. */
 export type SeriesCounts = {
   /** The start of the first step that is kept; undefined if every step is kept. */
   since: number | undefined
@@ -47,7 +47,7 @@ export function keptSince(step: SeriesStep, clock: number): number {
 }
 
 /**
- * Returns the `since` of a series.
+ * Returns the start of the first step that is kept; undefined if every step is kept.
  * @param storedSince the start of the first step that the store still has, if it has dropped earlier steps
  */
 export function toSince(step: SeriesStep, clock: number, storedSince = Number.NEGATIVE_INFINITY): number | undefined {

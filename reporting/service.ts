@@ -16,7 +16,7 @@ import { maxUsers, watchHeap } from './maps/capacity.ts'
 import { CHECKPOINT, toCheckpointPath } from './maps/checkpoint-file.ts'
 import { keysKept, seriesKept, verdictsKept } from './maps/kept.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
-import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
+import { exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { databasePool, databaseUrl, verdictsMaxAge } from './postgres/settings.ts'
 import { viewRules } from './rules/settings.ts'
 
@@ -65,7 +65,6 @@ async function openCountStore(
     return startPostgresCountStore(service, options)
   }
   const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
-  exposeCapacity(service.metrics, capacity)
   const path = toCheckpointPath(join(settings.DATA_DIR, checkpoint), rules)
   const kept = { verdicts, keys, series: settings.SERIES_KEPT }
   return openMapCountStore({ path, everyMs: settings.CHECKPOINT_EVERY, capacity, kept, rules, onReport, ...service })

@@ -35,7 +35,7 @@ export function toStepAdditions(views: readonly TimedView[], clock: number): Ste
   return additions.filter(({ step, at }) => at >= keptSince(step, clock))
 }
 
-/** Remembers the last step, because consecutive views mostly belong to the same step. */
+/** Counts views by step and key. Remembers the last step, because consecutive views mostly belong to the same step. */
 function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: TimedView) => string) {
   const steps = new Map<number, Counts>()
   let start = Number.NaN
@@ -57,7 +57,7 @@ function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
   return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
 }
 
-/** Most batches have views from a single hour, whose counts are then also the counts of the day. */
+/** Sums the counts of the hours of a day. Most batches have views from a single hour, and need no summing. */
 function sum(all: Counts[]): Counts {
   const [first = new Map()] = all
   if (all.length === 1) return first

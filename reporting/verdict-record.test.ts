@@ -21,7 +21,7 @@ test('a verdict is read as it was written', () => {
 })
 
 /** Besides its bytes, a record takes 8 bytes in its page, and 4 to 8 in the index. */
-test('a verdict takes at most 100 bytes, even if it is not qualified', () => {
+test('a verdict takes at most 100 bytes, even if its view does not qualify', () => {
   const verdicts = createRecentRecords({ max: 10_000, codec: verdictCodec })
   const id = '019aa3a4-11f0-7abc-8def-0123456789ab'
   const counted = {

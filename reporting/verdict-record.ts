@@ -1,7 +1,10 @@
 import { type RecordedEvent, readPlay, writePlay } from '../shared/records/event-codec.ts'
 import type { RecordCodec } from '../shared/records/recent-records.ts'
 
-/** The position of an event in the log. `clock`: the latest time at which the log stored a message up to this event. */
+/**
+ * The position of an event in the log. `clock`: the latest time at which the log stored a message, up to and including
+ * the message of this event.
+ */
 type Logged = { id: string; incarnation: string; sequence: number; clock: number }
 
 type Rejected = Logged & { state: 'rejected'; reason: string }

@@ -20,7 +20,7 @@ export function createViewRoute({ counts, requireReader }: Deps) {
     describeOperation({
       operationId: 'explainView',
       summary: 'Explain what became of one view',
-      description: 'While the counts are behind the log, a view that is not counted yet is not found',
+      description: 'While the counts are behind the log, a view is not found until it is counted',
       responses: { 200: ExplainedView, 404: ViewNotFound },
       problems: [400, 503],
       namesUsers: true,
@@ -28,7 +28,7 @@ export function createViewRoute({ counts, requireReader }: Deps) {
     requireReader,
     validate('param', ViewParams),
     async (c) => {
-      // Read before the explanation, so that a view that is counted in between is after this position.
+      // Read the position first, so that it precedes any view that is counted between the two reads.
       const position = toNullablePosition(await counts.position())
       const explanation = await counts.explain(c.req.valid('param').viewId)
       if (explanation) return c.json({ ...explanation, summary: summarize(explanation) })

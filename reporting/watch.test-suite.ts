@@ -105,7 +105,7 @@ export function describeWatchTime(store: Store) {
     ['nothing was reported', [], 'no-watch-report', null],
     ['too little was reported', [report(29)], 'watch-time', 29],
   ])(
-    '24 h later by the clock of the log, a view does not qualify if %s',
+    'a view does not qualify if %s within 24 h by the clock of the log',
     async (_, reports, reason, secondsWatched) => {
       await using opened = await open()
       const { counts } = opened

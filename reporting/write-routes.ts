@@ -14,7 +14,7 @@ const CompiledBatch = z.compile(EventBatch, { strict: true })
 
 type Deps = {
   counts: Pick<CountStore, 'count' | 'report' | 'apply' | 'position'>
-  /** The token required for writes. If undefined, writes are open. */
+  /** The token required for writes. If undefined, writes need no token. */
   writeToken?: WriteToken | undefined
 }
 
@@ -42,7 +42,7 @@ export function createWriteRoutes({ counts, writeToken }: Deps) {
         operationId: 'countBatch',
         summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report is a batch without views; it always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
+          'Returns the new position, or 409 with the current position if the batch starts elsewhere. A report is a batch without views; it always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
         responses: { 200: Position.nullable(), 409: PositionConflict },
         problems: [...BODY_PROBLEMS, 507],
         isWrite: true,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { CHECKSUM, CHECKSUM_BYTES, CorruptCheckpointError } from './checkpoint-format.ts'
 
-const BUFFER_BYTES = 262_144
+const BUFFER_BYTES = 1_048_576
 
 /** Reads the next bytes into `target`, and returns their number; 0 at the end. */
 export type ReadBytes = (target: Uint8Array) => Promise<number>

@@ -3,7 +3,7 @@ import { type Capacity, CountsFullError } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 import { createViewCounts } from './view-counts.ts'
 
-const room = (maxIds: number): Capacity => ({ maxIds, isHeapFull: () => false })
+const room = (maxIds: number): Capacity => ({ maxIds, maxBytes: () => Number.POSITIVE_INFINITY })
 
 test('a batch whose new users exceed the maximum changes nothing, and may be retried', () => {
   const counts = createViewCounts(room(3))
@@ -45,13 +45,13 @@ test('at the maximum, a direct count for a new user is rejected', () => {
 })
 
 test('while the heap is full, only views of known ids are counted', () => {
-  let isFull = false
-  const counts = createViewCounts({ maxIds: 10, isHeapFull: () => isFull })
+  let maxBytes = Number.POSITIVE_INFINITY
+  const counts = createViewCounts({ maxIds: 10, maxBytes: () => maxBytes })
   counts.apply(batch(0, ['a', 'u']))
-  isFull = true
+  maxBytes = 10_000
   expect(counts.apply(batch(1, ['a', 'u']))).toBeDefined()
   expect(() => counts.apply(batch(2, ['a', 'v']))).toThrow('nearly all of the heap')
-  isFull = false
+  maxBytes = 1_000_000
   expect(counts.apply(batch(2, ['a', 'v']))).toBeDefined()
 })
 

@@ -6,30 +6,35 @@ import { count } from '../../shared/runtime/settings.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import type { CountMap } from './count-map.ts'
 
-/**
- * The default takes about 3 GB of heap, extrapolated from 1,000,000 ids. With 10^9 ids, each Map would hold a quarter
- * of the entries that V8 allows.
- */
+/** With ids of 12 characters, a user takes 40 to 55 bytes, so the default number of users takes up to 2.8 GB. */
 export const maxUsers = count(
   50_000_000,
   'Maximum number of users, and of assets, with counts in memory; ignored if DATABASE_URL is set',
   1_000_000_000,
 )
 
-/** The share of the heap limit that live data may use. The rest is for requests and garbage. */
+/** The share of the old generation that live data may use. The rest is for requests and garbage. */
 const MAX_HEAP_SHARE = 0.8
-/** Node's default for the young generation, which the heap limit includes. */
-const YOUNG_GENERATION_BYTES = 96 * 2 ** 20
+const MIB = 2 ** 20
+/**
+ * The default maximum size of the young generation. On a machine with little memory, the young generation is at most a
+ * sixteenth of the heap.
+ */
+const YOUNG_GENERATION_BYTES = 96 * MIB
 
 const FullCollection = z.object({ detail: z.object({ kind: z.literal(constants.NODE_PERFORMANCE_GC_MAJOR) }) })
 
 export type Capacity = {
   /** Maximum number of users, and maximum number of assets. */
   maxIds: number
-  isHeapFull: () => boolean
+  /** How many bytes the counts may take. The limit falls as the live data in V8's heap grows. */
+  maxBytes: () => number
 }
 
-export const unlimited: Capacity = { maxIds: Number.POSITIVE_INFINITY, isHeapFull: () => false }
+export const unlimited: Capacity = {
+  maxIds: Number.POSITIVE_INFINITY,
+  maxBytes: () => Number.POSITIVE_INFINITY,
+}
 
 /** There is no room for the new ids of a view or batch. The client may retry after an operator has made room. */
 export class CountsFullError extends UnavailableError {
@@ -37,14 +42,24 @@ export class CountsFullError extends UnavailableError {
   override readonly status = 507
 }
 
-type Counts = Record<'asset' | 'user', Pick<CountMap, 'get' | 'size'>>
+type Counts = Record<'asset' | 'user', Pick<CountMap, 'get' | 'size' | 'bytes'>>
+
+/**
+ * The counts are outside V8's heap, but count towards its limit, because operators derive the memory limit of a
+ * container from the heap limit.
+ */
+export function isHeapFull({ maxBytes }: Pick<Capacity, 'maxBytes'>, { asset, user }: Counts): boolean {
+  return asset.bytes() + user.bytes() > maxBytes()
+}
 
 /**
  * Verifies that all ids in `plays` fit.
  * @throws CountsFullError
  */
-export function assertRoom({ maxIds, isHeapFull }: Capacity, { asset, user }: Counts, plays: readonly Play[]): void {
-  const isFull = isHeapFull()
+export function assertRoom(capacity: Capacity, counts: Counts, plays: readonly Play[]): void {
+  const { maxIds } = capacity
+  const { asset, user } = counts
+  const isFull = isHeapFull(capacity, counts)
   if (!isFull && Math.max(asset.size(), user.size()) + plays.length <= maxIds) return
   const assets = newIds(
     asset,
@@ -71,8 +86,8 @@ function newIds(counts: Pick<CountMap, 'get'>, ids: string[]): number {
 }
 
 /** Tracks the heap in use after each full garbage collection. Before a collection, most of the heap may be garbage. */
-export function watchHeap(): Disposable & Pick<Capacity, 'isHeapFull'> {
-  const max = MAX_HEAP_SHARE * (getHeapStatistics().heap_size_limit - YOUNG_GENERATION_BYTES)
+export function watchHeap(): Disposable & Pick<Capacity, 'maxBytes'> {
+  const max = MAX_HEAP_SHARE * oldGenerationBytes()
   let live = 0
   const observer = new PerformanceObserver((list) => {
     const isFull = list.getEntries().some((entry) => FullCollection.safeParse(entry).success)
@@ -80,7 +95,19 @@ export function watchHeap(): Disposable & Pick<Capacity, 'isHeapFull'> {
   })
   observer.observe({ entryTypes: ['gc'] })
   return {
-    isHeapFull: () => live > max,
+    maxBytes: () => max - live,
     [Symbol.dispose]: () => observer.disconnect(),
   }
+}
+
+/**
+ * The maximum size of the old generation, which contains all data that outlives a few collections. V8 reports only the
+ * limit of the heap, which also includes the young generation.
+ */
+function oldGenerationBytes(): number {
+  const options = [process.env.NODE_OPTIONS, ...process.execArgv].join(' ')
+  const [, mebibytes] = [...options.matchAll(/--max[-_]old[-_]space[-_]size[ =]([1-9]\d*)/g)].at(-1) ?? []
+  if (mebibytes !== undefined) return Number(mebibytes) * MIB
+  const { heap_size_limit: limit } = getHeapStatistics()
+  return limit - Math.min(YOUNG_GENERATION_BYTES, limit / 16)
 }

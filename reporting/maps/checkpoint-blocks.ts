@@ -2,12 +2,17 @@ import type { z } from 'zod'
 import type { ByteReader } from './byte-reader.ts'
 import { CorruptCheckpointError } from './checkpoint-format.ts'
 
-/** Reads a block, and returns a copy of its content. */
-export async function readBlock(reader: ByteReader): Promise<Buffer> {
+/** Makes the content of a block available, and returns its size. */
+export async function fillBlock(reader: ByteReader): Promise<number> {
   await reader.fill(4)
   const size = reader.uint32()
   await reader.fill(size)
-  return Buffer.from(reader.bytes(size))
+  return size
+}
+
+/** Reads a block, and returns a copy of its content. */
+export async function readBlock(reader: ByteReader): Promise<Buffer> {
+  return Buffer.from(reader.bytes(await fillBlock(reader)))
 }
 
 export async function readJson<Schema extends z.ZodType>(

@@ -1,4 +1,4 @@
-/** Holds about 5,000 ids, which take about a millisecond to encode. */
+/** A chunk of this size holds about 5,000 ids, which take about a millisecond to encode. */
 export const CHUNK_BYTES = 131_072
 
 /** Joins small pieces into chunks of at least CHUNK_BYTES, except for the last chunk. */
@@ -24,7 +24,7 @@ export function encodeBlock(content: Uint8Array): Buffer {
   return Buffer.concat([encodeSize(content.length), content])
 }
 
-/** The length that precedes the content of a block. */
+/** Encodes the length that precedes the content of a block. */
 export function encodeSize(size: number): Buffer {
   const encoded = Buffer.alloc(4)
   encoded.writeUInt32LE(size)

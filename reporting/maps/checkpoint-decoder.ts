@@ -8,7 +8,7 @@ import { type ByteReader, createByteReader, type ReadBytes } from './byte-reader
 import { readJson } from './checkpoint-blocks.ts'
 import { MAX_ID_ENTRY_BYTES, ProducerEntry } from './checkpoint-format.ts'
 import { type CheckpointHeader, readHeader } from './checkpoint-header.ts'
-import { type JudgedBlock, readJudged, readPages } from './checkpoint-records.ts'
+import { readJudged, readPages } from './checkpoint-records.ts'
 import { readSeries } from './checkpoint-series.ts'
 import { readViewers } from './checkpoint-viewers.ts'
 import { readWatch } from './checkpoint-watch.ts'
@@ -28,7 +28,7 @@ export async function decodeCheckpoint(read: ReadBytes, size: number, judging: J
   const reader = createByteReader(read, size)
   const header = await readOwnHeader(reader, judging.rules)
   const { sizes, seeds, seconds, isComplete, seriesSince, rules: _, watch, ...rest } = header
-  const state = createCountState({ ...judging, seeds, seriesSince, watchSince: watch?.seriesSince })
+  const state = createCountState({ ...judging, viewersSeed: seeds.asset, seriesSince, watchSince: watch?.seriesSince })
   const producers = await readProducers(reader, sizes.producers)
   const previous = await readKeys(reader, sizes.previousIds)
   const current = await readKeys(reader, sizes.currentIds)
@@ -113,17 +113,17 @@ async function readCounts(
 /** Reads the events and verdicts, which are decoded only after the checksum has been verified. */
 async function readRecords(reader: ByteReader, header: CheckpointHeader, state: CountState): Promise<void> {
   const { sizes, clock } = header
-  const judged: { rule: string; blocks: JudgedBlock[] }[] = []
-  for (const { rule, events } of sizes.judged) judged.push({ rule, blocks: await readJudged(reader, events) })
+  const judged: { rule: string; pages: Buffer[] }[] = []
+  for (const { rule, events } of sizes.judged) judged.push({ rule, pages: await readJudged(reader, events) })
   const unmarked = await readPages(reader, sizes.verdictPages)
   const keys = await readPages(reader, sizes.keyPages)
   await readSeries(reader, sizes.steps, (step) => state.series.add([step], clock))
   const { verdicts, early } = await readWatch(reader, header, { ...state, verdicts: unmarked })
   await reader.assertChecksum()
   const yieldIfDue = createYielder()
-  for (const { rule, blocks } of judged) {
-    for (const block of blocks) {
-      for (const event of block()) state.judge.restore(event, rule)
+  for (const { rule, pages } of judged) {
+    for (const page of pages) {
+      state.judge.restoreEncoded(page, rule)
       await yieldIfDue()
     }
   }

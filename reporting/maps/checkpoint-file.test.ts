@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { withRules } from './checkpoint-bytes.test-suite.ts'
@@ -37,7 +37,7 @@ test('a checkpoint is loaded as it was written, and is readable only by its owne
   expect(warnings()).toEqual([])
 })
 
-test('a write that fails or is aborted leaves the previous checkpoint, and no other file', async () => {
+test('a write that fails or is aborted leaves only the previous checkpoint behind', async () => {
   using file = await open()
   await save(file, stateOf(3))
   function* failing() {
@@ -50,7 +50,28 @@ test('a write that fails or is aborted leaves the previous checkpoint, and no ot
   expect(await names()).toEqual(['checkpoint.bin'])
 })
 
-test('the incomplete write of a killed process is removed, and its last complete checkpoint is loaded', async () => {
+test('encoding does not block the event loop, even if it yields only empty chunks', async () => {
+  using file = await open()
+  let turns = 0
+  let next = setImmediate(function count() {
+    turns += 1
+    next = setImmediate(count)
+  })
+  onTestFinished(() => clearImmediate(next))
+  const turnsAtChunks: number[] = []
+  function* slow() {
+    for (let n = 0; n < 10; n += 1) {
+      const startedAt = performance.now()
+      while (performance.now() - startedAt < 15);
+      turnsAtChunks.push(turns)
+      yield Buffer.alloc(0)
+    }
+  }
+  await file.write(slow(), never)
+  expect(new Set(turnsAtChunks).size).toBe(10)
+})
+
+test('the incomplete file of a killed process is removed, and its last complete checkpoint is loaded', async () => {
   {
     using file = await open()
     await save(file, stateOf(3))
@@ -142,7 +163,7 @@ test('in a read-only directory, the checkpoint is loaded but not written, and on
     using file = await open()
     await save(file, stateOf(3))
   }
-  // Root bypasses file permissions, so the test creates a directory in the place of the lock file.
+  // Root bypasses file permissions, so the test creates a directory in place of the lock file.
   await rm(join(directory.path, 'checkpoint.lock'))
   await mkdir(join(directory.path, 'checkpoint.lock'))
   using file = await open()

@@ -4,6 +4,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import { PRIVATE_FILE } from '../../shared/runtime/private-files.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import { createYielder } from '../../shared/runtime/yielder.ts'
 import { StartError } from '../../shared/service/service.ts'
 import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
 import type { ReadBytes } from './byte-reader.ts'
@@ -31,9 +32,9 @@ export class ForeignCheckpointError extends Error {
 /** A checkpoint file for exclusive use by this process. */
 export type CheckpointFile = Disposable & {
   /**
-   * Loads the checkpoint; undefined if there is none. If it cannot be read, logs one line and sets it aside, so that it
-   * is not overwritten. Rejects only if `signal` aborts, or with a StartError if the checkpoint's views were judged
-   * by other rules.
+   * Loads the checkpoint; undefined if there is none. If the file cannot be read, logs one line and sets the file
+   * aside, so that it is not overwritten. Rejects only if `signal` aborts, or with a StartError if the checkpoint's
+   * views were judged by other rules.
    */
   load(signal: AbortSignal, judging?: Judging): Promise<CountState | undefined>
   /**
@@ -138,7 +139,7 @@ function toKind(error: unknown): string {
 }
 
 /**
- * Reads a checkpoint; undefined if there is none. The caller holds its lock.
+ * Reads a checkpoint; returns undefined if there is none. The caller must hold its lock.
  * @throws CorruptCheckpointError, UnknownVersionError, StartError, or a disk error
  */
 export function readCheckpoint(file: string, signal: AbortSignal, judging?: Judging): Promise<CountState | undefined> {
@@ -170,10 +171,13 @@ async function openExisting(file: string): Promise<FileHandle | undefined> {
 /** Checkpoints contain user ids, so only the owner may read them. */
 async function writeFlushed(file: string, chunks: Iterable<Uint8Array>, signal: AbortSignal): Promise<number> {
   await using handle = await open(file, 'w', PRIVATE_FILE)
+  const yieldIfDue = createYielder()
   let size = 0
   for (const chunk of chunks) {
     signal.throwIfAborted()
     await handle.writeFile(chunk)
+    // Writing an empty chunk does not yield to the event loop.
+    await yieldIfDue()
     size += chunk.length
   }
   await handle.sync()

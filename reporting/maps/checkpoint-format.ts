@@ -18,13 +18,13 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 1 + n + 1 to 8, for each asset, then each user | the same, but with the number of all views |
  * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
  * | blocks, for each rule | the events that the rule still remembers, each with its clock; 1,024 in each block but the last |
- * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
+ * | 3 blocks, for each page of verdicts, then for each page of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
  * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | block | only with rules that require watch time: the numbers of views that wait for watch time, by second, as `WaitingEntries` in JSON |
  * | block, for each page of verdicts | the marks of its records in 4 bytes each; empty if all are 0 |
  * | 3 blocks, for each page of reports whose views are not in the log yet | the same as for each page of verdicts |
- * | … | the watch times in milliseconds, in the format of the views of minutes, hours and days |
+ * | … | the watch times in milliseconds, in the same format as the views by minute, hour and day |
  * | 32 | the SHA-256 of everything before it |
  *
  * Version 1 lacks the row for views that are not qualified, and all rows between the views and the SHA-256.
@@ -49,6 +49,7 @@ export const HeaderWithoutRules = z.object({
   lost: z.object({ views: number, gaps: z.array(SerialRange) }),
   isComplete: z.boolean(),
   seconds: z.array(z.tuple([number, number])),
+  /** `asset`: the seed of the viewers. Release 0.2.0 requires a seed for `user` too. */
   seeds: byAssetAndUser,
   /** The number of entries of each kind. */
   sizes: z.object({ producers: number, previousIds: number, currentIds: number, assets: number, users: number }),
@@ -60,9 +61,9 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ notQualified: true, direct: true, retried: true, rejected: true }).extend({ pending: number }),
-  /** The start of the first hour and of the first day with per-asset counts; earlier ones were dropped. */
+  /** The start of the first hour, and of the first day, with per-asset counts. Earlier counts were dropped. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
-  /** Only with rules that require watch time. `earlyReports`: the number of pages of early reports. */
+  /** Present only with rules that require watch time. `earlyReports`: the number of pages of early reports. */
   watch: z
     .object({ seriesSince: z.partialRecord(SeriesStep, z.number()), earlyReports: number, steps: number })
     .optional(),
@@ -84,7 +85,7 @@ export type ProducerEntry = z.infer<typeof ProducerEntry>
 /** A second, and how many of its views wait for watch time: first those without a report, then those with one. */
 export const WaitingEntries = z.array(z.tuple([number, number, number]))
 
-/** The page number, and the strings that its records reference by index. */
+/** The page number, and the strings that the page's records reference by index. */
 export const PageEntry = z.object({ page: number, names: z.array(z.string()) })
 export type PageEntry = z.infer<typeof PageEntry>
 

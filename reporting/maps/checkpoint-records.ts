@@ -1,45 +1,31 @@
-import { eventCodec } from '../../shared/records/event-codec.ts'
-import { createRecordReader } from '../../shared/records/record-bytes.ts'
+import { createRecordWriter } from '../../shared/records/record-bytes.ts'
 import { type FrozenPage, PAGE_RECORDS } from '../../shared/records/record-page.ts'
-import type { Judged, KnownEvents } from '../rules/judge.ts'
+import type { KnownEvents } from '../rules/judged-events.ts'
 import type { ByteReader } from './byte-reader.ts'
-import { readBlock, readJson } from './checkpoint-blocks.ts'
+import { fillBlock, readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson, encodeSize } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
 
-/** The number of events in a block. Only the last block may have fewer events. */
+/** The number of events in a block, a divisor of PAGE_RECORDS. Only the last block may have fewer events. */
 const BLOCK_EVENTS = 1_024
 const START_BYTES = 4
 
 export function* encodeJudged(events: Pick<KnownEvents, 'encoded'>): Generator<Uint8Array> {
-  let block: Uint8Array[] = []
-  for (const event of events.encoded()) {
-    block.push(event)
-    if (block.length < BLOCK_EVENTS) continue
-    yield encodeBlock(Buffer.concat(block))
-    block = []
-  }
-  if (block.length > 0) yield encodeBlock(Buffer.concat(block))
+  for (const block of events.encoded(BLOCK_EVENTS)) yield encodeBlock(block)
 }
 
-/** Decodes the events of a block. */
-export type JudgedBlock = () => Iterable<Judged>
-
-/** Reads `count` events, to be decoded once the checksum has been verified. */
-export async function readJudged(reader: ByteReader, count: number): Promise<JudgedBlock[]> {
-  const blocks: JudgedBlock[] = []
-  for (let n = 0; n < count; n += BLOCK_EVENTS) {
-    const block = await readBlock(reader)
-    blocks.push(() => decodeJudged(block, Math.min(BLOCK_EVENTS, count - n)))
+/** Reads `count` events, and returns the bytes of up to PAGE_RECORDS events at a time. */
+export async function readJudged(reader: ByteReader, count: number): Promise<Buffer[]> {
+  const pages: Buffer[] = []
+  for (let n = 0; n < count; n += PAGE_RECORDS) {
+    // Pages have similar sizes, so a little more than the size of the last one is usually enough.
+    const page = createRecordWriter(Buffer.allocUnsafeSlow(Math.ceil(1.1 * (pages.at(-1)?.length ?? 0))))
+    for (let from = n; from < Math.min(count, n + PAGE_RECORDS); from += BLOCK_EVENTS) {
+      page.bytes(reader.bytes(await fillBlock(reader)))
+    }
+    pages.push(page.buffer().subarray(0, page.length()))
   }
-  return blocks
-}
-
-function* decodeJudged(block: Buffer, count: number): Generator<Judged> {
-  const reader = createRecordReader(block)
-  for (let n = 0; n < count; n += 1) {
-    yield { event: eventCodec.read(reader, reader.id(), []), clock: reader.double() }
-  }
+  return pages
 }
 
 /** Yields the records of each page without copying them. Copies would create hundreds of megabytes of garbage. */
@@ -53,7 +39,7 @@ export function* encodePages(pages: readonly FrozenPage[]): Generator<Uint8Array
   }
 }
 
-/** Reads pages, to be restored once the checksum has been verified. */
+/** Reads pages. The caller must not restore them before the checksum has been verified. */
 export async function readPages(reader: ByteReader, count: number): Promise<FrozenPage[]> {
   const pages: FrozenPage[] = []
   for (let n = 0; n < count; n += 1) {

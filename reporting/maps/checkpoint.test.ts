@@ -6,7 +6,7 @@ import { unlimited } from './capacity.ts'
 import { decode, encode } from './checkpoint-bytes.test-suite.ts'
 import { encodeCheckpoint } from './checkpoint-encoder.ts'
 import { CorruptCheckpointError, UnknownVersionError } from './checkpoint-format.ts'
-import type { FrozenCounts } from './count-map.ts'
+import type { FrozenCountMap } from './count-map.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import { type FrozenState, freezeState } from './frozen-state.ts'
 import { createLiveCounts } from './live-counts.ts'
@@ -121,6 +121,20 @@ test('ids of the maximum length and the largest counts are preserved', async () 
   expect(ids.map((id) => counts.asset.get(id))).toEqual([1, 1, 1])
 })
 
+test('the events of view rules are preserved, even if they fill several pages', async () => {
+  const original = open(createCountState({ kept }))
+  const views = (from: number) =>
+    Array.from({ length: 9_000 }, (_, n) => ({ id: `${from + n}`, assetId: 'a', userId: `u${(from + n) % 8_000}`, at }))
+  original.counts.apply({ incarnation: 'log', after: 0, through: 1, views: views(0) })
+  const loaded = open(await decode(await encode(original.state), { kept }))
+  expect(await contentOf(loaded.state)).toEqual(await contentOf(original.state))
+  for (const { counts } of [original, loaded]) {
+    counts.apply({ incarnation: 'log', after: 1, through: 2, views: views(9_000) })
+  }
+  expect(loaded.state.totals.notQualified).toEqual({ repeat: 10_000 })
+  expect(await contentOf(loaded.state)).toEqual(await contentOf(original.state))
+})
+
 describe('a damaged checkpoint is rejected', () => {
   test('if any byte differs', async () => {
     const bytes = await encode(createExample())
@@ -159,7 +173,7 @@ function createExample(): CountState {
 }
 
 /**
- * A store with checkpoints, and a model without checkpoints. At a restart, the model replays all steps up to the last
+ * A store with checkpoints, and a model without checkpoints. On a restart, the model replays all steps up to the last
  * checkpoint.
  */
 function createCheckpointedStore() {
@@ -248,7 +262,8 @@ async function contentOf(state: CountState) {
   await using frozen = freezeState(state)
   const { position, views, totals, lost, isComplete, producers, knownIds, seconds, counts } = frozen
   const entries = <Value>(map: FrozenMap<Value>) => [...map.shards()].flatMap((shard) => [...shard]).toSorted()
-  const both = (map: FrozenCounts) => [entries(map), entries(map.notQualified)]
+  const both = ({ size, ids, views, notQualified }: FrozenCountMap) =>
+    Array.from({ length: size }, (_, n) => [ids.idOf(n), views.get(n), notQualified.get(n)]).toSorted()
   return {
     counted: { position, views, totals, lost, seconds: seconds.toSorted() },
     counts: { assets: both(counts.asset), users: both(counts.user), viewers: entries(frozen.viewers) },

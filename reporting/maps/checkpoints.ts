@@ -15,7 +15,7 @@ const MIN_PAUSE = 20
 /** The longest delay of a Node timer. */
 const MAX_WAIT_MS = 2 ** 31 - 1
 
-/** Leaves time for in-flight requests within the time limit of a graceful shutdown. */
+/** Timeout of the last write. It leaves time for in-flight requests within the limit of a graceful shutdown. */
 const SHUTDOWN_MS = 4_000
 
 /** The outcome of the writes, for the metrics. */

@@ -46,24 +46,22 @@ export type CountState = EngineState & {
 type Options = {
   kept?: Kept
   rules?: RulesVersion
-  /** The seeds of the counts. */
-  seeds?: Record<CountedBy, number>
+  viewersSeed?: number
   seriesSince?: SeriesSince
   watchSince?: SeriesSince | undefined
 }
 
 /** A state without views. */
 export function createCountState(options: Options = {}): CountState {
-  const { kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds, seriesSince = {}, watchSince = {} } = options
-  const asset = createCountMap(seeds?.asset)
+  const { kept = DEFAULT_KEPT, rules = DEFAULT_RULES, viewersSeed, seriesSince = {}, watchSince = {} } = options
   const verdicts = createRecentRecords({ max: kept.verdicts, codec: verdictCodec, keeps: keepsOpen(rules) })
   const seriesKept = kept.series ?? DEFAULT_SERIES_KEPT
   return {
     id: randomUUID(),
     rules,
     position: undefined,
-    counts: { asset, user: createCountMap(seeds?.user) },
-    viewers: createViewers(asset.seed),
+    counts: { asset: createCountMap(), user: createCountMap() },
+    viewers: createViewers(viewersSeed),
     deduplication: { isComplete: true, producers: new Map(), knownIds: createKnownIds() },
     keys: createRecentRecords({ max: kept.keys, codec: eventCodec }),
     verdicts,

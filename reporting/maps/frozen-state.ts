@@ -2,7 +2,7 @@ import type { FrozenPage } from '../../shared/records/record-page.ts'
 import type { LastSerial } from '../deduplicator.ts'
 import type { Judge } from '../rules/judge.ts'
 import type { ProducerEntry } from './checkpoint-format.ts'
-import type { FrozenCounts } from './count-map.ts'
+import type { FrozenCountMap } from './count-map.ts'
 import type { CountState } from './count-state.ts'
 import type { RecentIds } from './known-ids.ts'
 import type { FrozenSeries } from './series-map.ts'
@@ -17,8 +17,8 @@ export type FrozenState = AsyncDisposable &
     seconds: [second: number, views: number][]
     producers: ProducerEntry[]
     knownIds: ReturnType<RecentIds['freeze']>
-    seeds: { asset: number; user: number }
-    counts: { asset: FrozenCounts; user: FrozenCounts }
+    viewersSeed: number
+    counts: { asset: FrozenCountMap; user: FrozenCountMap }
     viewers: FrozenMap<ViewerSet>
     /** The events that the rules still remember. */
     judged: ReturnType<Judge['known']>
@@ -33,8 +33,8 @@ export type FrozenState = AsyncDisposable &
 export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series: FrozenSeries }
 
 /**
- * Freezes the state in a few milliseconds, regardless of the number of ids: it copies only the producers, the events
- * that the rules still remember, and small values. Only one frozen state can exist at a time.
+ * Freezes the state in a few milliseconds, regardless of the number of ids, because it copies only the producers
+ * and small values. Only one frozen state can exist at a time.
  */
 export function freezeState(state: CountState): FrozenState {
   const { id, rules, position, views, clock, deduplication } = state
@@ -53,7 +53,7 @@ export function freezeState(state: CountState): FrozenState {
     seconds: [...state.seconds.counts()],
     producers: Array.from(deduplication.producers, toEntry),
     knownIds: deduplication.knownIds.freeze(),
-    seeds: { asset: asset.seed, user: user.seed },
+    viewersSeed: state.viewers.seed,
     counts,
     viewers,
     judged: state.judge.known(),
@@ -65,9 +65,7 @@ export function freezeState(state: CountState): FrozenState {
       early: state.watch.records.freeze(),
       series: state.watch.series.freeze(),
     },
-    async [Symbol.asyncDispose]() {
-      for (const frozen of [counts.asset, counts.user, viewers]) await frozen[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => viewers[Symbol.asyncDispose](),
   }
 }
 

@@ -12,7 +12,7 @@ test('an id is new only once per source', () => {
   ])
 })
 
-test('one to two times the guaranteed number of recent ids are remembered', () => {
+test('between one and two times the guaranteed number of recent ids are remembered', () => {
   const ids = createKnownIds({ max: 10 })
   const isNew = (id: number) => ids.add('/a', String(id))
   for (let id = 1; id <= 25; id += 1) {

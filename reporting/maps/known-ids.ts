@@ -8,15 +8,15 @@ const KNOWN_IDS = 1_000_000
 export type Generation = { keys: ReadonlySet<string>; size: number }
 
 export type RecentIds = KnownIds & {
-  /** Takes a snapshot of the keys in constant time: keys are only appended to a Set, never removed. */
+  /** Takes a snapshot of the keys in constant time, because keys are only appended to a Set, never removed. */
   freeze(): { previous: Generation; current: Generation }
 }
 
 type Options = { max?: number; previous?: Set<string>; current?: Set<string> }
 
 /**
- * The most recent ids of events without serials, by source. Two generations hold one to two times the guaranteed
- * number of ids: dropping a whole generation costs less than evicting individual ids.
+ * The most recent ids of events without serials, by source. They are kept in two generations, which together hold one
+ * to two times the guaranteed number, because dropping a whole generation costs less than evicting individual ids.
  */
 export function createKnownIds({
   max = KNOWN_IDS,

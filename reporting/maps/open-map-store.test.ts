@@ -28,7 +28,7 @@ test('the last verdicts survive a restart, up to the maximum', async () => {
   })
 })
 
-test('a checkpoint whose views were judged by other rules prevents the start, and is left unchanged', async () => {
+test('a checkpoint whose views were judged by other rules prevents startup, and is left unchanged', async () => {
   await using directory = await createTempDirectory('map-store')
   {
     await using opened = await open(directory.path)

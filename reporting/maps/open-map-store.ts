@@ -6,6 +6,7 @@ import type { Metrics } from '../../shared/service/metrics.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
 import type { Capacity } from './capacity.ts'
+import { exposeCapacity } from './capacity-metrics.ts'
 import { ForeignCheckpointError, openCheckpointFile } from './checkpoint-file.ts'
 import { exposeCheckpoints } from './checkpoint-metrics.ts'
 import { type Checkpoints, startCheckpoints } from './checkpoints.ts'
@@ -53,8 +54,16 @@ export async function openMapCountStore({
   ...service
 }: Options): Promise<CountStore> {
   const { log, metrics, resources } = service
+  let current: CountState | undefined
+  exposeCapacity(metrics, capacity, () => current?.counts)
+
   const create = () => createCountState({ kept, rules })
-  if (everyMs === 0) return createMapCountStore({ capacity, onReport, state: create() })
+  function createStore(state: CountState): CountStore {
+    current = state
+    return createMapCountStore({ capacity, onReport, state })
+  }
+
+  if (everyMs === 0) return createStore(create())
   const file = resources.use(await openCheckpointFile(path, log))
   await file.assertRules(rules)
   const shutdown = new AbortController()
@@ -63,7 +72,7 @@ export async function openMapCountStore({
 
   function open(state: CountState): CountStore {
     checkpoints = startCheckpoints({ file, state, everyMs, log })
-    return createMapCountStore({ capacity, onReport, state })
+    return createStore(state)
   }
 
   async function startOver(loaded: LogPosition, found: string): Promise<CountStore> {

@@ -6,7 +6,7 @@ import { toMark } from './watched-views.ts'
 
 type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
   views: readonly JudgedView[]
-  /** The clock before the batch. */
+  /** The log's clock before the batch. */
   clock: number
 }
 

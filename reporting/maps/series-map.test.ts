@@ -10,7 +10,7 @@ const START = Date.parse('2026-11-20T00:00:00Z')
 const MAX = 4
 
 describe('more per-asset counts than the maximum', () => {
-  test('evict the oldest hours, and the series reports its later start', () => {
+  test('evict the oldest hours, and the series reports a later start', () => {
     const series = createSeriesMap({ max: MAX })
     const assets = [['a', 'b'], ['a', 'c'], ['b'], ['a']]
     for (const [hour, ids] of assets.entries()) series.add([hourOf(hour, ids)], START + hour * HOUR)
@@ -32,7 +32,7 @@ describe('more per-asset counts than the maximum', () => {
     expect(viewsOf(series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
   })
 
-  test('keep the oldest hours evicted even if late views arrive', () => {
+  test('evict the oldest hours permanently, even if late views arrive', () => {
     const series = createSeriesMap({ max: MAX })
     series.add([hourOf(0, ['a']), hourOf(1, ['a', 'b', 'c', 'd'])], START + HOUR)
     series.add([hourOf(0, ['a'])], START + HOUR)
@@ -40,7 +40,7 @@ describe('more per-asset counts than the maximum', () => {
   })
 })
 
-test('a checkpoint contains the series, and which hours were evicted', async () => {
+test('a checkpoint contains the series, and records which hours were evicted', async () => {
   const kept = { verdicts: 10, keys: 10, series: MAX }
   const state = createCountState({ kept })
   state.series.add([hourOf(0, ['a', 'b', 'c']), hourOf(1, ['a', 'd'])], START + HOUR)

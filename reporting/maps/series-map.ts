@@ -11,7 +11,7 @@ import {
 import type { StepAddition } from '../step-additions.ts'
 import { createStepCounts, type FrozenCounts, type StepCounts, toCounts } from './step-counts.ts'
 
-/** The start of the first hour and of the first day with per-asset counts; earlier ones were dropped. */
+/** The start of the first hour, and of the first day, with per-asset counts. Earlier counts were dropped. */
 export type SeriesSince = Partial<Record<SeriesStep, number>>
 
 type FrozenStep = { step: SeriesStep; at: number; total: StepCount; assets: FrozenCounts | undefined }
@@ -26,12 +26,15 @@ export type SeriesMap = {
    */
   add(additions: Iterable<StepAddition>, now: number): void
   read(range: SeriesRange): SeriesCounts
-  /** Freezes the series in a few milliseconds: per-asset counts are copied only when they change. */
+  /** Freezes the series in a few milliseconds, because per-asset counts are copied only when they change. */
   freeze(): FrozenSeries
 }
 
 type Options = {
-  /** Maximum number of hourly per-asset counts, and separately of daily ones. Above it, the oldest are dropped. */
+  /**
+   * Maximum number of hourly per-asset counts, and separately of daily ones. If there are more, the oldest hours or
+   * days are dropped.
+   */
   max: number
   since?: SeriesSince
 }

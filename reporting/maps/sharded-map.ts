@@ -2,7 +2,7 @@ import { createYielder } from '../../shared/runtime/yielder.ts'
 
 /**
  * The values are spread over 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large Map blocks the
- * event loop. With 50,000,000 ids, each Map has 200,000 entries.
+ * event loop.
  */
 const SHARD_BITS = 8
 
@@ -19,7 +19,7 @@ export type ShardedMap<Value> = {
   restore(id: string, value: Value): void
   /** The number of ids that have a value. */
   size(): number
-  /** Takes a snapshot in constant time, which is valid until disposed. Updates continue. */
+  /** Takes a snapshot in constant time. The snapshot is valid until it is disposed. Updates continue. */
   freeze(): FrozenMap<Value>
 }
 
@@ -36,7 +36,7 @@ type Shard<Value> = {
   changes: Map<string, Value> | undefined
 }
 
-/** Values by id, for tens of millions of ids. */
+/** Values by id, for millions of ids. */
 export function createShardedMap<Value>(seed = createSeed()): ShardedMap<Value> {
   const shards: Shard<Value>[] = []
   const toIndex = createShardSelector(seed)
@@ -77,7 +77,7 @@ export function createShardedMap<Value>(seed = createSeed()): ShardedMap<Value> 
 }
 
 function freeze<Value>(shards: Shard<Value>[], size: number): FrozenMap<Value> {
-  if (shards.some(({ changes }) => changes)) throw new Error('the counts are already frozen')
+  if (shards.some(({ changes }) => changes)) throw new Error('the values are already frozen')
   for (const shard of shards) shard.changes = new Map()
   return {
     size,
@@ -106,7 +106,10 @@ function createSeed(): number {
   return Math.floor(Math.random() * 2 ** 32)
 }
 
-/** FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed, so that no client can fill one shard. */
+/**
+ * FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed, so that no client can choose ids that all
+ * belong to one shard.
+ */
 export function createShardSelector(seed = createSeed()): (id: string) => number {
   return (id) => {
     let hash = seed

@@ -109,7 +109,7 @@ function addCount(counts: Counts, id: string, { views, qualified }: Readonly<Ste
   numbers[2 * index + 1] = (numbers[2 * index + 1] ?? 0) + qualified
 }
 
-/** Replaces the numbers if they are frozen, or have no room for an index. */
+/** Returns the numbers. If they are frozen, or have no room for the index, first replaces them with a copy. */
 function writableNumbers(counts: Counts, index: number): Float64Array {
   const { numbers } = counts
   const hasRoom = 2 * index < numbers.length

@@ -2,8 +2,9 @@ import type { CountStore, LogReport } from '../count-store.ts'
 import { createDelegatingStore } from './delegating-store.ts'
 
 /**
- * A store whose counts were loaded from a checkpoint. Its first batch or report shows whether the counts belong to this
- * log. If not, `startOver` opens an empty store that replaces the loaded one: the counts of two logs are never mixed.
+ * A store whose counts were loaded from a checkpoint. The first batch or report shows whether the counts belong to the
+ * current log. If they do not, `startOver` opens an empty store that replaces the loaded one, so that the counts of two
+ * logs are never mixed.
  */
 export function createVerifiedStore(
   loaded: CountStore,

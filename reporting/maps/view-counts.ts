@@ -5,7 +5,7 @@ import { type LogPosition, toNullablePosition } from '../../shared/contracts/pos
 import type { Counts, PlayCounts, RankedBy, TopEntry } from '../../shared/contracts/view-counts.ts'
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import type { CountBatch, CountedBy } from '../count-store.ts'
-import { createEngine, type Verdicts } from '../engine.ts'
+import { createEngine, type JudgedView, type Verdicts } from '../engine.ts'
 import { addGaps } from '../lost.ts'
 import type { RuleEvent } from '../rules/view-rule.ts'
 import type { SeriesCounts, SeriesRange } from '../series.ts'
@@ -19,7 +19,7 @@ import { recordVerdicts } from './record-verdicts.ts'
 import { addVerdicts, qualifiedOf } from './totals.ts'
 import { fromMark } from './watched-views.ts'
 
-/** The synchronous part of a CountStore, which documents each function. */
+/** The synchronous part of a CountStore. CountStore documents the functions that have no comment here. */
 export type ViewCounts = {
   counts(by: CountedBy, id: string): Counts | undefined
   /** The views of an asset or user. */
@@ -29,7 +29,7 @@ export type ViewCounts = {
   /** @throws CountsFullError */
   count(play: Play): PlayCounts
   position(): LogPosition | undefined
-  /** @throws CountsFullError if the new ids of the batch exceed the capacity; nothing is changed */
+  /** @throws CountsFullError if the new ids of the batch exceed the capacity, in which case nothing changes */
   apply(batch: CountBatch): Verdicts | undefined
   lost(): LostViews
   /** The last view with this idempotency key. */
@@ -52,12 +52,18 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     return by === 'asset' ? { views, qualified, viewers: viewers.count(id) } : { views, qualified }
   }
 
-  function add({ assetId, userId }: Play, isQualified: boolean): PlayCounts {
-    state.views += 1
-    return {
-      userviews: counts.user.increment(userId, isQualified),
-      assetviews: counts.asset.increment(assetId, isQualified),
+  function addAll(views: readonly JudgedView[]): void {
+    const isQualified = (index: number) => views[index]?.verdict === 'qualified'
+    counts.user.incrementAll(
+      views.map(({ userId }) => userId),
+      isQualified,
+    )
+    // There are few assets, so their counts are in the processor's cache.
+    for (const { assetId, userId, verdict } of views) {
+      counts.asset.increment(assetId, verdict === 'qualified')
+      viewers.add(assetId, userId)
     }
+    state.views += views.length
   }
 
   return {
@@ -72,7 +78,11 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       totals.direct += 1
       const at = Date.now()
       series.add(toStepAdditions([{ ...play, at }], at), at)
-      return add(play, false)
+      state.views += 1
+      return {
+        userviews: counts.user.increment(play.userId, false),
+        assetviews: counts.asset.increment(play.assetId, false),
+      }
     },
     position: () => state.position,
     apply(batch) {
@@ -80,10 +90,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       assertRoom(capacity, counts, batch.views)
       const { clock } = state
       const judged = judge(batch)
-      for (const view of judged.views) {
-        add(view, view.verdict === 'qualified')
-        viewers.add(view.assetId, view.userId)
-      }
+      addAll(judged.views)
       watch?.apply(judged, state.clock, state)
       recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
       addVerdicts(totals, judged, batch.skipped)

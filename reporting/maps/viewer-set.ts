@@ -1,8 +1,8 @@
 import { addHash, changesSketch, createSketch, type Sketch } from './hyper-log-log.ts'
 
-/** Up to this number, viewers are counted exactly. */
+/** Up to this number, the viewers of an asset are counted exactly. */
 export const MAX_EXACT = 1_000
-/** Up to this number, comparing all hashes takes no longer than looking one up in a hash table. */
+/** Up to this number of hashes, comparing all of them takes no longer than a lookup in a hash table. */
 const MAX_LISTED = 8
 
 /** A hash table with open addressing. The size of `slots` is a power of two, and free slots are 0. */

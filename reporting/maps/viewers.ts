@@ -3,12 +3,14 @@ import { createShardedMap, type FrozenMap } from './sharded-map.ts'
 import { addViewer, countViewers, type ViewerSet } from './viewer-set.ts'
 
 export type Viewers = {
+  /** Determines the shard of each asset; see ShardedMap. */
+  seed: number
   add(assetId: string, userId: string): void
   /** The number of distinct viewers of an asset: exact up to 1,000, and within 2 % above that. */
   count(assetId: string): number
   /** Sets the viewers of an asset that has none. */
   restore(assetId: string, viewers: ViewerSet): void
-  /** Takes a snapshot in constant time, which is valid until disposed. */
+  /** Takes a snapshot in constant time. The snapshot is valid until it is disposed. */
   freeze(): FrozenMap<ViewerSet>
 }
 
@@ -16,6 +18,7 @@ export type Viewers = {
 export function createViewers(seed?: number): Viewers {
   const viewers = createShardedMap<ViewerSet>(seed)
   return {
+    seed: viewers.seed,
     add(assetId, userId) {
       // No hash may be 0, because 0 marks a free slot in a table.
       const hash = hashViewer(userId) || 1

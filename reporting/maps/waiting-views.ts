@@ -4,7 +4,7 @@ export type WaitingEntry = [second: number, unreported: number, reported: number
 
 /** The numbers of views that wait for watch time, by the second of the log's clock in which they were counted. */
 export type WaitingViews = {
-  /** Applies the changes. Removes the views that have closed by this time of the log's clock, and returns how many. */
+  /** Applies the changes. Removes the views that have closed by `clock`, the log's clock, and returns their numbers. */
   apply(changes: WaitingChanges, clock: number): Waiting
   entries(): WaitingEntry[]
   restore(entries: readonly WaitingEntry[]): void

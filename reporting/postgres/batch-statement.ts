@@ -76,7 +76,7 @@ export function toReportAssignments({ incarnation, end, oldest }: LogReport): st
   ]
 }
 
-/** Assignments that store the lost views. */
+/** Assignments that store the number of lost views, and the gaps that they left. */
 export function toLostAssignments({ lost }: Pick<KnownState, 'lost'>): string[] {
   const gaps = lost.gaps.map(({ producer, from, to }) => `{"producer":${toAscii(producer)},"from":${from},"to":${to}}`)
   return [`lost_views = ${lost.views}`, `gaps = ${toLiteral(`[${gaps.join(',')}]`)}`]

@@ -15,12 +15,12 @@ import { type Outcome, toOutcome } from './outcome.ts'
 import { STATE_COLUMNS } from './state.ts'
 import { daysOf } from './verdict-writes.ts'
 
-/** Shorter than queue-listener's timeout of 5 s. */
+/** Must be shorter than queue-listener's timeout of 5 s. */
 const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
-/** JIT compilation of a batch takes longer than running it. Sorting ids for a join takes longer than hashing them. */
+/** JIT compilation takes longer than the statement itself. Sorting ids for a join takes longer than hashing them. */
 const PLANNING = 'set local jit = off; set local enable_mergejoin = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
@@ -38,8 +38,8 @@ export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
  * Applies each batch in one statement that compares and sets the position. Commits are asynchronous: if a crash loses
- * one, the position and the counts roll back together, and the batch is read from the log again. The state after the
- * last batch is cached; it stays valid until another batch moves the position. The statement also compares the id
+ * a commit, the position and the counts roll back together, and the batch is read from the log again. The state after
+ * the last batch is cached; it stays valid until another batch moves the position. The statement also compares the id
  * of the last batch, because another batch may have reached the same position after a failover.
  */
 export function createBatches({
@@ -60,7 +60,7 @@ export function createBatches({
     const [[value] = []] = await run(toKnownQuery(batch, hasWatch), TIMEOUT_MS)
     const known = toKnownState(batch, value)
     const { rules: found } = known.origin
-    // Instances with different rules may have started at the same time, so the check at the start is not enough.
+    // Instances with different rules may have started at the same time, so the check at startup is not enough.
     if (found !== undefined && found !== rules) throw new OtherRulesError(found, rules)
     return known
   }
@@ -78,7 +78,7 @@ export function createBatches({
     return { verdicts: outcome.verdicts, row }
   }
 
-  /** If the connection is lost before the result arrives, the state shows whether the batch was applied. */
+  /** Runs the statement. If the connection is lost before the result arrives, reads whether the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
       const [row] = await run(`${ASYNCHRONOUS} ${PLANNING} ${statement}`, TIMEOUT_MS)

@@ -58,7 +58,7 @@ function createFollower(run: Run, publish: Publish) {
       published = next
       publish(next.event)
     } catch {
-      // Ignored: the next successful poll of the state requests another pull.
+      // Ignore the error: the next successful poll of the state requests another pull.
     } finally {
       isPulling = false
     }
@@ -68,7 +68,7 @@ function createFollower(run: Run, publish: Publish) {
   return {
     advance(version: number, changedAt?: string) {
       if (version === published?.version && (changedAt ?? published.changedAt) === published.changedAt) return
-      // A failover or a restore may lower the version, or change when it was recorded: start over with a snapshot.
+      // After a failover or a restore, the version may be lower or have a different time: start over with a snapshot.
       if (published && version <= published.version) published = undefined
       throttle.request()
     },
@@ -84,7 +84,7 @@ type Read = { version: number; changedAt: string; seconds: Record<string, number
 const SnapshotRow = z.tuple([z.coerce.number(), z.string(), LiveSnapshot])
 const ChangesRow = z.tuple([z.coerce.number(), z.string(), LiveChanges.nullable()])
 
-/** When the current version was recorded. Versions repeat after a failover that loses commits; times do not. */
+/** When the current version was recorded. Versions may repeat after a failover that loses commits; times do not. */
 export const CHANGED_AT = `coalesce((select extract(epoch from at)::text from reporting.change
   where version = reporting.state.version), '')`
 
@@ -138,7 +138,7 @@ async function readChanges(run: Run, published: Read): Promise<Read | undefined>
   }
 }
 
-/** The condition under which later changes can build on this version: the database still has it, unchanged. */
+/** An SQL condition: the database still has this version, unchanged, so later changes can build on it. */
 function toRecorded({ version, changedAt }: Read): string {
   const at = `(select extract(epoch from at)::text from reporting.change where version = ${version})`
   return changedAt === '' ? 'true' : `${at} is not distinct from ${toLiteral(changedAt)}`

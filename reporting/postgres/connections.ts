@@ -43,7 +43,8 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'reporting',
   })
-  // Without a listener, the error of a lost connection would crash the process. The statement on it fails in any case.
+  // Without a listener, the error of a lost connection would crash the process. A statement that runs on the
+  // connection fails in any case.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool
@@ -72,7 +73,7 @@ export async function useConnection<Result>(
 
 async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
   if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
-  // Checked before connecting, because the connection that this call opens would count towards the total.
+  // Check this before connecting, because the connection that this call opens would count towards the total.
   const isExhausted = pool.idleCount === 0 && pool.totalCount >= pool.options.max
   const connecting = pool.connect()
   try {
@@ -87,7 +88,7 @@ async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn:
   }
 }
 
-/** Returns the connection to the pool, or closes it if the work did not complete on it. */
+/** Returns the connection to the pool, or closes it if it can no longer be used. */
 async function release<Result>(client: PoolClient, work: Promise<Result>, moveOn: () => void): Promise<Result> {
   try {
     const result = await work

@@ -5,7 +5,7 @@ import { insertSeries, toSeriesRows } from './series.ts'
 
 const STATEMENT_ROWS = 20_000
 
-/** Copies the series, and the times since which per-asset counts are kept. */
+/** Copies the series, and the start times of the per-asset counts. */
 export async function copySeries(send: Send, series: FrozenSeries): Promise<void> {
   for (const step of thawSteps(series)) {
     const rows = [...toSeriesRows([step])]

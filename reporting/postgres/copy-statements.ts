@@ -20,7 +20,7 @@ export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {
   return `insert into reporting.${by}_views (id, views, qualified) select * from unnest(${ids}, ${columns.join(', ')})`
 }
 
-/** An estimate has no hashes to copy. It does not rise until Postgres has seen more viewers than estimated. */
+/** An estimate has no hashes to copy. It does not rise until Postgres has counted more viewers than the estimate. */
 export function insertViewers(rows: readonly ViewersRow[]): string {
   const columns = [
     toIdArray(rows.map(({ assetId }) => assetId)),

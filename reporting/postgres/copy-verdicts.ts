@@ -13,7 +13,7 @@ import { toAscii, toLiteral } from './literals.ts'
 import { createPartition, toDay } from './partitions.ts'
 import { insertVerdicts, REJECTED, type Row, STATES, toBecause } from './verdict-writes.ts'
 
-/** Numbers each keyed view by its position among all keyed views ever recorded, as Postgres does. */
+/** Numbers each keyed view by its position among all keyed views ever recorded, as the Postgres store does. */
 export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
   for (const page of keys) {
     let number = page.page * PAGE_RECORDS

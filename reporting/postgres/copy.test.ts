@@ -97,7 +97,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     })
   })
 
-  test('have their own store id and the same top list, even after another id overtakes the last entry', async () => {
+  test('have their own store id and the same top list, even after another user overtakes the last entry', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n % 1_100}`)
@@ -159,7 +159,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     expect(await store.explain('dead')).toEqual(await maps.explain('dead'))
   })
 
-  test('are rejected without the most recent verdicts, which are needed to detect repeats', async () => {
+  test('are rejected if they lack the most recent verdicts, which are needed to detect repeats', async () => {
     const toBatch = (after: number, ids: string[], minute: number) => {
       const at = `2026-11-20T21:0${minute}:00Z`
       return { incarnation: 'log', after, through: after + 1, views: ids.map((id) => ({ ...fields, at, id })) }

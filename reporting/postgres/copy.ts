@@ -106,7 +106,7 @@ async function copyIfEmpty(
 
 type Existing = { position: LogPosition | undefined; views: number; assets: number; users: number }
 
-/** Locks the state until the end of the transaction, so that nothing is counted in the meantime. */
+/** Reads the existing counts, and locks the state until the transaction ends, so that nothing is counted meanwhile. */
 async function readExisting(send: Send): Promise<Existing | undefined> {
   const size = (by: CountedBy) => `coalesce((select ids from reporting.size where by = '${by}'), 0)`
   // A copy that was reported as complete must survive a crash.
@@ -131,10 +131,10 @@ function describe({ position, views }: Existing): string {
 type Count = { id: string; views: number; qualified: number }
 
 function* countsOf({ counts }: FrozenState, by: CountedBy): Generator<Count> {
-  const notQualified = new Map<string, number>()
-  for (const shard of counts[by].notQualified.shards()) for (const [id, views] of shard) notQualified.set(id, views)
-  for (const shard of counts[by].shards()) {
-    for (const [id, views] of shard) yield { id, views, qualified: views - (notQualified.get(id) ?? 0) }
+  const { size, ids, ...counters } = counts[by]
+  for (let number = 0; number < size; number += 1) {
+    const views = counters.views.get(number)
+    yield { id: ids.idOf(number), views, qualified: views - counters.notQualified.get(number) }
   }
 }
 

@@ -110,8 +110,8 @@ function toUpserts(by: CountedBy, added: Counted, all: readonly Ranking[]): stri
 }
 
 /**
- * Counts only rise, so an id becomes a candidate for a top list when its count passes that of the last id in the
- * previous cut. Before the first cut, every id with a count is a candidate.
+ * Counts only rise, so an id becomes a candidate for a top list when it overtakes the last id that the previous cut
+ * kept. Before the first cut, every id with a count is a candidate.
  */
 function toCandidates({ by, of }: Ranking): string {
   const cut = cutColumns({ by, of })
@@ -151,7 +151,7 @@ type Counted = { views: readonly CountedView[]; promoted: readonly Play[] }
 
 type Added = { views: number; qualified: number }
 
-/** The additions to each id, sorted by id so that adjacent index entries are updated together. */
+/** What to add to the counts of each id, sorted by id so that adjacent index entries are updated together. */
 function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
 

@@ -14,11 +14,11 @@ const CLOSE_TIMEOUT_MS = 500
 const SERVER_MARGIN_MS = 50
 const MAX_RETRY_DELAY_MS = 50
 
-/** Serialization failure and deadlock: Postgres has rolled back, and the client should retry. */
+/** Serialization failure and deadlock: Postgres has rolled back the transaction, and the client should retry. */
 export const RETRYABLE = ['40001', '40P01']
 const DISK_FULL = '53100'
 
-/** A statement failed. `isSettled` is true if it is certain that nothing was changed. */
+/** A statement failed. `isSettled` is true if the statement certainly changed nothing. */
 export class StatementError extends UnavailableError {
   override name = 'StatementError'
   /** The SQLSTATE, or the code of the network error. */
@@ -35,8 +35,9 @@ export class StatementError extends UnavailableError {
 }
 
 /**
- * Starts a transaction whose changes can be restored, such as counts from the log. A commit that waits for a
- * synchronous standby ignores its timeout and keeps its locks, so an outage of the standby would block all counting.
+ * Makes a transaction commit asynchronously. Use it only for changes that can be restored, such as counts from the log.
+ * A synchronous commit that waits for a standby ignores its timeout and keeps its locks, so an outage of the standby
+ * would block all counting.
  */
 export const ASYNCHRONOUS = 'set local synchronous_commit = off;'
 
@@ -85,7 +86,7 @@ type Options = {
 
 /**
  * Connections to the host that accepts writes. After a connection fails, or a server turns out to be read-only, the
- * next host is used. No statement leaves state in its session, so PgBouncer may pool transactions.
+ * next host is used. No statement leaves state in its session, so PgBouncer may use transaction pooling.
  */
 export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: Options): Database {
   const sockets = new Set<Socket>()

@@ -20,9 +20,10 @@ type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly
 export const RECEIPT_SECONDS = 60
 
 /**
- * Counts plays that are not in the log. No replay restores them, so a count must survive any crash. Each count is
- * committed asynchronously, with a receipt. A second, synchronous transaction deletes the receipts: if it finds one,
- * its count was committed earlier on the same server. While this transaction waits for a standby, counting continues.
+ * Counts plays that are not in the log. No replay restores these counts, so each must survive any crash. Each count is
+ * committed asynchronously, with a receipt. A second, synchronous transaction deletes the receipts. Each receipt
+ * that it finds proves that the count was committed earlier on the same server. While the second transaction waits for
+ * a standby, counting continues.
  *
  * @returns a function that counts a play and returns the columns of COUNT_COLUMNS
  */

@@ -238,8 +238,8 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     })
 
     /**
-     * Sets the mode, and closes all connections, because existing ones would keep the old mode. A server that becomes
-     * a standby closes them too.
+     * Sets the mode, and closes all connections, because existing connections would keep the old mode. A server that
+     * becomes a standby closes its connections too.
      */
     async function setReadOnly(url: string, value: string): Promise<void> {
       const name = url.slice(url.lastIndexOf('/') + 1)
@@ -250,7 +250,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     }
   })
 
-  test('a stale report that was stored before the start is ignored', async () => {
+  test('a stale report that was stored before the instance started is ignored', async () => {
     const url = await server.createDatabase()
     {
       await using store = await openUp(url)
@@ -276,7 +276,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     await expect(store.count({ assetId: 'a', userId: 'u' })).rejects.toThrow('the view was lost in a failover')
   })
 
-  test('a batch does not use cached state if another batch has reached the same position since', async () => {
+  test('a batch is not applied to cached state if another batch has since reached the same position', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))
@@ -360,7 +360,7 @@ function toBatch(after: number, through: number) {
   return { incarnation: 'log', after, through, views }
 }
 
-/** Forwards a log as queue-listener does, while `fail` is called repeatedly. */
+/** Verifies that each view of a log is counted once, although `fail` is called repeatedly while the log is forwarded. */
 async function expectAllCounted(store: CountStore, fail: () => Promise<unknown>, failures = 20): Promise<void> {
   const done = new AbortController()
   const failing = (async () => {

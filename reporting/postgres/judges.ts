@@ -9,23 +9,27 @@ import type { KnownState } from './known.ts'
 const TIMEOUT_MS = 4_000
 /** Restoring this many events blocks the event loop for about 100 ms. */
 const PAGE_ROWS = 20_000
-/** How much of the log's clock a page covers: the first one, and at most, because verdicts may become denser. */
+/**
+ * The span of the log's clock that the first page covers, and each page after a full page. After any other page, the
+ * span doubles.
+ */
 const FIRST_SPAN_MS = 250
+/** Limits the span of a page, because later verdicts may be denser. */
 const MAX_SPAN_MS = 2_000
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = { run: Run; rules: readonly Rule[] }
 
 /**
- * The stored state after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging
- * another batch advances it.
+ * The stored state after a batch, and a judge that has processed the log up to this batch. The judge is mutable:
+ * judging another batch advances it.
  */
 export type State = { known: KnownState; judge: Judge }
 
 const number = z.coerce.number()
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), number, number, number, number, number])
 
-/** How long a verdict affects later ones, in milliseconds of the log's clock. */
+/** How long a verdict affects later verdicts, in milliseconds of the log's clock. */
 export function windowOf(rules: readonly Rule[]): number {
   return Math.max(0, ...rules.map((rule) => (isWatchRule(rule) ? 0 : rule.windowMs)))
 }
@@ -40,7 +44,7 @@ export function createJudges({ run, rules }: Deps) {
   return {
     /**
      * Returns a judge for the next batch after `known`.
-     * @param last an earlier state, whose judge may be brought up to date
+     * @param last an earlier state; if possible, its judge is brought up to date and reused
      */
     async at(known: KnownState, last: State | undefined): Promise<Judge> {
       const range = { fromClock: known.clock - windowMs, throughClock: known.clock }
@@ -57,19 +61,21 @@ export function createJudges({ run, rules }: Deps) {
 }
 
 /**
- * The state of a judge depends only on the log up to its position, so it can continue from there to any later position.
+ * The state of a judge depends only on the log up to its position, so the judge can continue from there to any later
+ * position.
  */
 function isBefore(earlier: KnownState, { position, origin }: KnownState): boolean {
   const isSameLog = earlier.position?.incarnation === position?.incarnation && earlier.origin.number === origin.number
   return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)
 }
 
-/** The range includes both ends. `where`: further conditions on the verdicts. */
+/** The verdicts to restore. The range includes both ends. `where`: further conditions on the verdicts. */
 type Verdicts = { fromClock: number; throughClock: number; where?: string; pageRows?: number }
 
 /**
- * Feeds the events of stored verdicts to a judge in log order. There may be millions, so this reads them in pages, each
- * with a short span of the log's clock: Postgres sorts all rows in the span, however few of them fit into the page.
+ * Feeds the events of stored verdicts to a judge in log order. There may be millions of verdicts, so they are read in
+ * pages. Each page covers a short span of the log's clock, because Postgres sorts all rows in the span, however few of
+ * them fit into the page.
  */
 export async function restoreJudge(
   run: Run,
@@ -84,7 +90,7 @@ export async function restoreJudge(
       const [key, id, assetId, userId, at, clock, ...position] = Row.parse(row)
       judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
       after = `and (origin, sequence, index) > (${position.join(', ')})`
-      // The clock never goes backwards, so the page after a full one can start at this clock.
+      // The clock never goes backwards, so the page after a full page can start at the clock of this row.
       if (rows.length === pageRows) from = clock
     }
     spanMs = rows.length === pageRows ? FIRST_SPAN_MS : Math.min(2 * spanMs, MAX_SPAN_MS)
@@ -93,8 +99,8 @@ export async function restoreJudge(
 }
 
 /**
- * Selects verdicts in the span [from, to) of the log's clock. Without statistics on a new partition, Postgres might scan
- * all of it.
+ * Selects verdicts in the span [from, to) of the log's clock. Disables sequential scans, because Postgres might
+ * otherwise scan a whole partition that has no statistics yet.
  */
 function toQuery([from, to]: readonly [number, number], where: string, limit: number): string {
   return `set local enable_seqscan = off;

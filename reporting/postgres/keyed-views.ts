@@ -7,7 +7,7 @@ import { toIdArray, toNumberArray } from './literals.ts'
 /** The maximum number of views with idempotency keys to remember. */
 export const MAX_KEYS = 1_000_000
 
-/** A view with an idempotency key, and its number among such views, in log order. */
+/** A view with an idempotency key, and its number among all keyed views, in log order. */
 export type KeyedView = RuleEvent & { number: number }
 
 type KnownKeyedViews = { keys: ReadonlyMap<string, KeyedView>; keyed: number }

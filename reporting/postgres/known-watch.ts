@@ -16,7 +16,7 @@ import { toIdArray, toUuidArray } from './literals.ts'
 /** Where the verdict of a view is stored. */
 export type VerdictPlace = { clock: number; sequence: number; index: number; origin: number }
 
-/** An early report: its view is not in the log yet. `number` counts such reports in log order. */
+/** An early report, whose view is not in the log yet. `number` is its number among all early reports, in log order. */
 export type NumberedReport = Pick<EarlyReport, 'ms' | 'clock'> & { number: number }
 
 /** The stored watch-time data that a batch needs. */

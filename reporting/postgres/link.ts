@@ -14,7 +14,7 @@ const POLL_INTERVAL_MS = 250
 const POLL_TIMEOUT_MS = 1_000
 /** How often the other hosts are checked, so that a former primary is abandoned soon after a promotion. */
 const LOOK_INTERVAL_MS = 1_000
-/** Failures are not logged for this long after the start, because Postgres may still be starting. */
+/** Failures are not logged for this long after startup, because Postgres may still be starting. */
 const COLD_START_MS = 5_000
 
 /** Postgres as a dependency: migrated in the background, and polled for changes that other instances made. */
@@ -110,7 +110,7 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
     storeId: () => storeId,
     async run(statements, timeoutMs) {
       if (state !== 'up') throw new UnavailableError(`Postgres is down: ${reason}`)
-      // Another host may be a standby, whose counts are behind, or a former primary.
+      // Do not use another host: it may be a standby, whose counts are behind, or a former primary.
       if (database.current() !== primary) throw new UnavailableError('Postgres is down: looking for the primary')
       return database.run(statements, timeoutMs)
     },

@@ -4,8 +4,8 @@ import { escapeLiteral } from 'pg'
 const ARRAY_OF_IDS = /^[\w.@~",-]*$/
 
 /**
- * Statements contain their values as literals. Only the simple query protocol, which has no parameters, runs several
- * statements in one round trip and one transaction, as SET LOCAL requires.
+ * Statements contain their values as literals, because they use the simple query protocol, which has no parameters.
+ * Only this protocol runs several statements in one round trip and one transaction, as SET LOCAL requires.
  */
 export function toLiteral(value: string | number | boolean | undefined): string {
   if (value === undefined) return 'null'

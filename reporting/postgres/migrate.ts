@@ -6,8 +6,8 @@ const LOCK = 7_305_813_420_951
 const CHECK_TIMEOUT_MS = 1_000
 const TIMEOUT_MS = 30_000
 /**
- * While a migration waits for a lock, for example one held by a backup, reads queue behind it. So the wait is shorter
- * than the timeout of a read, and the next poll tries again.
+ * While a migration waits for a lock, for example one held by a backup, reads queue behind it. The wait is therefore
+ * shorter than the timeout of a read, and the next poll retries the migration.
  */
 const LOCK_TIMEOUT = `set local lock_timeout = '200ms'`
 
@@ -38,7 +38,7 @@ export async function migrate(database: Database, steps: readonly string[] = mig
       throw new NewerSchemaError(`the schema of the counts has ${versions}: run the newer release`)
     }
     if (version === steps.length) return
-    // Batches of older releases wait for this lock, and then detect the new version.
+    // Batches from older releases wait for this lock, and then detect the new version.
     if (version > 0) await send(`${LOCK_TIMEOUT}; lock table reporting.state in exclusive mode`)
     await send(
       `${LOCK_TIMEOUT}; ${steps.slice(version).join(';')}; update reporting.schema set version = ${steps.length}`,

@@ -2,11 +2,14 @@ import { ASYNCHRONOUS, type Rows } from './database.ts'
 
 const DAY_MS = 86_400_000
 const TIMEOUT_MS = 4_000
-/** Changing a partition or its index waits for readers, and blocks new readers while it waits. */
+/** A statement that changes a partition or its index waits for readers, and blocks new readers while it waits. */
 const LOCK_TIMEOUT = `set local lock_timeout = '500ms';`
 /** Bounds how long a statement takes. */
 const MAX_DELETED = 5_000
-/** The maximum number of days whose partitions are summarized at once. The clock is 0 before the first view. */
+/**
+ * The maximum number of days whose partitions are summarized at once. The clock is 0 before the first view, so without
+ * this limit, the first call after that view would summarize every day since 1970.
+ */
 const MAX_SUMMARIZED = 31
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
@@ -61,7 +64,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
     }
   }
 
-  /** Summarizes the partitions that have got rows since the previous call. */
+  /** Summarizes the partitions that may have received rows since the previous call. */
   async function summarize(clock: number): Promise<void> {
     const names = [DEFAULT]
     const firstDay = Math.max(summarizedDay ?? toDay(clock - windowMs), toDay(clock) - MAX_SUMMARIZED * DAY_MS)
@@ -80,7 +83,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   return {
     /** Creates the partitions of the given days. Never rejects. */
     ensure,
-    /** Creates the next partitions, drops the expired ones, and keeps the index by clock up to date. */
+    /** Creates the next partitions, drops the expired ones, and keeps the BRIN index up to date. */
     async maintain(): Promise<void> {
       tried = new Set()
       await ensure([toDay(Date.now()), toDay(Date.now()) + DAY_MS])
@@ -117,15 +120,17 @@ function toDelete(before: number): string {
 }
 
 /**
- * During a replay, Postgres drops most requests to summarize an index automatically. It then logs each of them with the
- * statement, which may take megabytes. A partitioned index cannot be changed, so this changes the index of each partition.
+ * During a replay, Postgres drops most requests to summarize an index automatically. It logs each dropped request with
+ * the current statement, which may take megabytes. A partitioned index cannot be changed, so the index of each
+ * partition is changed instead.
  */
 const AUTOSUMMARIZED = `select relname from pg_class
   where relkind = 'i' and relnamespace = 'reporting'::regnamespace and 'autosummarize=on' = any(reloptions)`
 
 /**
- * Summarizes new rows in the BRIN index. Every query through this index reads all rows that are not summarized yet. The
- * lock timeout is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that holds the lock.
+ * Summarizes new rows in the BRIN index. Every query that uses this index reads all rows that are not summarized yet.
+ * The lock timeout is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that holds the
+ * lock.
  */
 function toSummary(names: readonly string[]): string {
   const list = names.map((name) => `'${name}'`).join(', ')

@@ -76,7 +76,7 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
 
   describeWatchTime({ open: () => open(undefined, 'v2'), isPersistent: true, numRuns: 25 })
 
-  test('producers and ids beyond the limits are forgotten, just as in memory', async () => {
+  test('producers and ids beyond the limits are forgotten, as in the in-memory store', async () => {
     const id = fc.nat(14).map(String)
     const step = fc.record({
       producer: fc.nat(6).map(String),

@@ -20,7 +20,7 @@ import { createReportWatch } from './report-watch.ts'
 import { STATE_COLUMNS, type State, toState } from './state.ts'
 import { MAX_CANDIDATES, RANKINGS, toCut } from './top.ts'
 
-/** Shorter than play's timeout of 500 ms for a lookup. */
+/** Must be shorter than play's lookup timeout of 500 ms. */
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
 const VERDICTS_MAX_AGE_MS = 90 * 86_400_000

@@ -28,7 +28,7 @@ test('a pruning round starts only after the previous one has ended, and disposal
   })
   await sleep(10)
   expect(isDisposed).toBe(false)
-  // Disposal prevents the round that would otherwise follow a full one.
+  // Disposal prevents the round that would otherwise follow a full round.
   rounds[1]?.resolve([[5_000]])
   await disposed
   expect(rounds).toHaveLength(2)

@@ -102,7 +102,7 @@ function toLookup({ assets, users, events = [] }: CountLookup): string {
   ].join(' union all ')
 }
 
-/** The rows of a lookup by id. */
+/** Indexes the rows of a lookup by kind and id. */
 function toFound(rows: Rows) {
   const of = (kind: string) => new Map(rows.flatMap(([own, id, ...row]) => (own === kind ? [[String(id), row]] : [])))
   return { asset: of('asset'), user: of('user'), event: of('event') }
@@ -131,7 +131,6 @@ function toEvents({ event }: ReturnType<typeof toFound>, ids: readonly string[])
   return Object.fromEntries(found)
 }
 
-/** Views that were counted by a release without rules are pending. */
 const AUDIT = `select views, qualified, direct, retried, rejected, incarnation, sequence,
   (select coalesce(json_object_agg(reason, not_qualified.views), '{}') from reporting.not_qualified) from reporting.state`
 
@@ -151,5 +150,6 @@ function toAudit(row: unknown): Awaited<ReturnType<CountStore['audit']>> {
   const [views, qualified, direct, retried, rejected, incarnation, sequence, notQualified] = AuditRow.parse(row)
   const judged = Object.values(notQualified).reduce((sum, count) => sum + count, qualified)
   const position = toNullablePosition(parsePosition(incarnation, sequence))
+  // Views counted by a release without view rules have no verdict, so they are pending.
   return { views, qualified, pending: views - judged - direct, notQualified, direct, retried, rejected, position }
 }

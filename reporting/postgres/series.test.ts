@@ -63,7 +63,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
   })
 })
 
-/** Applies a message per play, which the log stores at the time of the play. */
+/** Applies one message per play. The log stores each message at the time of its play. */
 async function playAt(store: CountStore, times: number[]): Promise<void> {
   let after = (await store.position())?.sequence ?? 0
   for (const time of times) {

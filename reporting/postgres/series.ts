@@ -12,7 +12,7 @@ import type { StepAddition } from '../step-additions.ts'
 import type { Rows } from './database.ts'
 import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 
-/** Stands for all assets together. The empty string is not a valid id. */
+/** Stands for all assets together. It cannot clash with an asset, because the empty string is not a valid id. */
 const ALL_ASSETS = ''
 const CODES = { minute: 'm', hour: 'h', day: 'd' } satisfies Record<SeriesStep, string>
 /**
@@ -94,8 +94,8 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
 }
 
 /**
- * A common table expression that deletes at most `limit` counts that are no longer kept. It reads only these counts,
- * because writers wait until it ends.
+ * A common table expression that deletes at most `limit` expired counts. It reads only these counts, because writers
+ * wait until it ends.
  */
 export function toSeriesPruning(limit: number): string {
   const old = (['minute', 'hour'] as const).flatMap((step) => {

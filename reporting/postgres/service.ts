@@ -10,7 +10,7 @@ type Options = Pick<Parameters<typeof openPostgresCountStore>[0], 'rules' | 'ver
   onReport: ReportObserver
 }
 
-/** Opens the store as a dependency of the service, which starts even if Postgres is down. */
+/** Opens the store as a dependency. The service starts even if Postgres is down. */
 export function startPostgresCountStore({ log, health, metrics, resources }: Service, options: Options): CountStore {
   const { onFailure, onRetry, observe } = exposeDatabase(metrics)
   const store = resources.use(openPostgresCountStore({ ...options, log, onFailure, onRetry }))

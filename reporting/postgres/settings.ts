@@ -7,10 +7,10 @@ const FORM =
   'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'
 const PARTS = /^(postgres(?:ql)?:\/\/)([^\s/@]*@)?([^\s/@?#]+)(\/[^\s/?#]+)(\?\S*)?$/i
 const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
-/** The store writes, so it treats each of these values as read-write. */
+/** The values of target_session_attrs that are treated as read-write, because the store writes. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
-/** The URL of Postgres, parsed into one URL per host. Each one is printed as host and database only. */
+/** The URL of Postgres, parsed into one URL per host. When printed, each URL shows only its host and database. */
 export const databaseUrl = z
   .string({ error: FORM })
   .transform((text, context) => {

@@ -3,7 +3,7 @@ import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { LogReport } from '../count-store.ts'
 import { fromAscii } from './literals.ts'
 
-/** The part of the state that every instance polls, and that every batch returns. */
+/** The part of the state that every instance polls, and that the statement of each batch returns. */
 export type State = {
   /** Increases with each change to the counts. */
   version: number

@@ -84,7 +84,7 @@ const NUMBERS = ['at', 'clock', 'sequence', 'index'] as const
 const IDS = ['state', 'reason', 'asset_id', 'user_id'] as const
 const TEXTS = ['event_id', 'because'] as const
 
-/** If all values of a column are the same, as most reasons are, the column is written as a constant. */
+/** If all values of a column are equal, as those of `reason` mostly are, the column is written as a constant. */
 function toColumns<Name extends keyof Row>(
   rows: readonly Row[],
   names: readonly Name[],

@@ -103,7 +103,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(applied?.views).toMatchObject([{ id: 'next', verdict: 'qualified' }])
   })
 
-  test('verdicts and counts are exact after the response to a commit is lost', async () => {
+  test('verdicts and counts stay exact if the response to a commit is lost', async () => {
     const url = await server.createDatabase()
     await using proxy = await startTcpProxy(url, 60)
     const proxied = new URL(url)
@@ -193,7 +193,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       expect(await store.audit()).toMatchObject({ views: 3, qualified: 3 })
     })
 
-    test('do not summarize their indexes automatically, because Postgres would log statements during a replay', async () => {
+    test('are not summarized automatically, because Postgres would log statements during a replay', async () => {
       const url = await server.createDatabase()
       await using _ = await openUp(url)
       await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
@@ -211,7 +211,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       }, 8_000)
     })
 
-    test('may be missing, and batches are still counted', async () => {
+    test('are not required: batches are counted without them', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url)
       await server.use(url, (client) => client.query('create table reporting.verdict_20260101 ()'))
@@ -268,7 +268,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain(toId(timeOf(1)))).toBeUndefined()
   })
 
-  test('two event ids with the same key have their own verdicts', async () => {
+  test('two event ids with the same key have separate verdicts', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const uuid = toEventKey('foreign').key.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
@@ -318,7 +318,7 @@ const PlanNode = z.object({
   Plans: z.array(z.unknown()).optional(),
 })
 
-/** The number of rows that the scans in a plan of EXPLAIN have read. */
+/** The number of rows read by the scans in an EXPLAIN plan. */
 function countScanned(plan: unknown): number {
   if (Array.isArray(plan)) return plan.reduce((sum: number, part) => sum + countScanned(part.Plan ?? part), 0)
   const node = PlanNode.parse(plan)

@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createJudge, type Judged } from './judge.ts'
+import { PAGE_RECORDS } from '../../shared/records/record-page.ts'
+import { createJudge, type Judge } from './judge.ts'
+import type { Judged } from './judged-events.ts'
 import type { ViewRule } from './view-rule.ts'
 
 const WINDOW_MS = 30
 /** Disqualifies a user's third event in the window. */
 const third: ViewRule = {
   name: 'third',
-  keyOf: ({ userId }) => userId,
+  key: ['userId'],
   windowMs: WINDOW_MS,
   keeps: 2,
   judge: (earlier) => (earlier.length === 2 ? earlier[0] : undefined),
@@ -17,7 +19,7 @@ const third: ViewRule = {
 const next: ViewRule = {
   ...third,
   name: 'next',
-  keyOf: ({ assetId }) => assetId,
+  key: ['assetId'],
   windowMs: 10,
   keeps: 1,
   judge: ([last]) => last,
@@ -41,7 +43,9 @@ test('the rules remember the last events of the window, even after a restore', (
         if (restart) {
           const known = judge.known()
           judge = createJudge([third, next])
-          for (const { rule, events } of known) for (const judged of events) judge.restore(judged, rule)
+          for (const { rule, events } of known) {
+            for (const encoded of events.encoded(PAGE_RECORDS)) judge.restoreEncoded(Buffer.from(encoded), rule)
+          }
         }
         const event = { ...play, id: `${n}`, at: n }
         expect(judge.judge(event, clock)).toEqual(judgeAll(log, event, clock))
@@ -51,11 +55,30 @@ test('the rules remember the last events of the window, even after a restore', (
   )
 })
 
+test.each([1, PAGE_RECORDS - 1, PAGE_RECORDS, PAGE_RECORDS + 1, 3 * PAGE_RECORDS - 1])(
+  'a judge with %i restored events continues like the original, and forgets the same events',
+  (size) => {
+    const rule = { ...third, windowMs: size }
+    const [original, restored] = [createJudge([rule]), createJudge([rule])]
+    const judge = (target: Judge, n: number) =>
+      target.judge({ id: `${n}`, assetId: 'a', userId: `user-${(n * n) % 997}`, at: n }, n)
+    for (let n = 0; n < size; n += 1) judge(original, n)
+    for (const { rule, events } of original.known()) {
+      expect(events.length).toBe(size)
+      for (const encoded of events.encoded(PAGE_RECORDS)) restored.restoreEncoded(Buffer.from(encoded), rule)
+    }
+    for (let n = size; n < 3 * size; n += 1) expect(judge(restored, n)).toEqual(judge(original, n))
+    const known = ({ known }: Judge) => known().flatMap(({ events }) => [...events])
+    expect(known(restored)).toEqual(known(original))
+  },
+)
+
 /** Judges an event against the whole log, without forgetting any earlier event. */
 function judgeAll(log: readonly Judged[], event: Judged['event'], clock: number) {
   for (const rule of [third, next]) {
     const earlier = log
-      .filter((judged) => rule.keyOf(judged.event) === rule.keyOf(event) && clock - judged.clock <= rule.windowMs)
+      .filter((judged) => rule.key.every((field) => judged.event[field] === event[field]))
+      .filter((judged) => clock - judged.clock <= rule.windowMs)
       .slice(-rule.keeps)
     const because = rule.judge(
       earlier.map(({ event }) => event),

@@ -3,13 +3,12 @@ import type { ViewRule } from './view-rule.ts'
 const WINDOW_MS = 30_000
 
 /**
- * A user plays an asset again within 30 s of the previous play, as in the double-click filtering of COUNTER 5.1
- * (https://cop5.projectcounter.org/en/5.1/07-processing/02-double-click-filtering.html).
+ * Disqualifies a play within 30 s of the user's previous play of the asset, as in the double-click filtering of
+ * COUNTER 5.1 (https://cop5.projectcounter.org/en/5.1/07-processing/02-double-click-filtering.html).
  */
 export const repeat: ViewRule = {
   name: 'repeat',
-  // Ids contain no spaces.
-  keyOf: ({ assetId, userId }) => `${assetId} ${userId}`,
+  key: ['assetId', 'userId'],
   windowMs: WINDOW_MS,
   keeps: 1,
   judge: ([previous], { at }) => (previous && Math.abs(at - previous.at) <= WINDOW_MS ? previous : undefined),

@@ -3,8 +3,8 @@ import { isWatchRule, type Rule, type WatchRule } from './view-rule.ts'
 import { watchTime } from './watch-time.ts'
 
 /**
- * Versions of the view rules. A released version never changes. If several rules disqualify a view, the first one is
- * the reason.
+ * Versions of the view rules. A released version never changes. If several rules disqualify a view, the first of them
+ * is the reason.
  */
 export const ruleSets = { v1: [repeat], v2: [repeat, watchTime] } satisfies Record<string, readonly Rule[]>
 

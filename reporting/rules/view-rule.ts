@@ -2,20 +2,20 @@
 export type RuleEvent = { id: string; assetId: string; userId: string; at: number }
 
 /**
- * A rule that decides which views qualify. Its verdict is a pure function of the event and of earlier ones, so that a
+ * A rule that decides which views qualify. Its verdict is a pure function of the event and earlier events, so that a
  * replay of the log gives the same verdicts.
  */
 export type ViewRule = {
   /** The `reason` of the views that do not qualify because of this rule. */
   name: string
-  /** Only events with the same key affect each other. */
-  keyOf(event: RuleEvent): string
+  /** Only events with equal values in these fields affect each other. */
+  key: readonly ('assetId' | 'userId')[]
   /** How long an event affects later ones, in milliseconds of the log's clock. */
   windowMs: number
   /** Maximum number of earlier events to keep per key. */
   keeps: number
   /**
-   * Returns the earlier event that disqualifies the event; undefined if the event qualifies.
+   * Returns the earlier event that disqualifies `event`; undefined if `event` qualifies.
    * @param earlier the last events with the same key, in log order, whether they qualify or not
    */
   judge(earlier: readonly RuleEvent[], event: RuleEvent): RuleEvent | undefined

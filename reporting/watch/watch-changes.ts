@@ -39,7 +39,7 @@ export function hasQualified({ view, beforeMs }: Growth): boolean {
   return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
 }
 
-/** The growth of watch times, for a series whose `views` contain milliseconds. */
+/** Returns the growth of watch times as additions to a series whose `views` contain milliseconds. */
 export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
   return [
     ...views.map(({ assetId, at, watchedMs = 0 }) => ({ assetId, at, views: watchedMs })),

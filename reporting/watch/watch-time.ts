@@ -1,12 +1,12 @@
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
-/** How long reports count for a view, in whole seconds of the log's clock. */
+/** How long a view stays open to watch-time reports, in whole seconds of the log's clock. After that, it closes. */
 const OPEN_S = 86_400
-/** The longest time that reports can count for a view, in milliseconds: they count until the end of the last second. */
+/** The longest time that a view can stay open, in milliseconds: it closes only at the end of a second. */
 export const OPEN_MS = (OPEN_S + 1) * 1_000
 
-/** How many early reports are kept: the last ones in log order. A different limit would change verdicts. */
+/** How many of the last early reports, in log order, are kept. Changing this limit would change verdicts. */
 export const MAX_EARLY_REPORTS = 100_000
 
 /** Watch times are in whole milliseconds, because sums of fractions depend on the order of addition. */
@@ -14,7 +14,7 @@ export function toMs(seconds: number): number {
   return Math.round(seconds * 1_000)
 }
 
-/** The second of the log's clock. Views that were counted in the same second close at the same time. */
+/** Converts the log's clock to whole seconds. Views that were counted in the same second close at the same time. */
 export function toSecond(clock: number): number {
   return Math.floor(clock / 1_000)
 }
@@ -24,7 +24,7 @@ export function openSince(clock: number): number {
   return toSecond(clock) - OPEN_S
 }
 
-/** Returns true if reports still count for a view or report that the log stored when its clock was `storedAt`. */
+/** Returns true if a view or an early report is still open. `storedAt` is the log's clock when the log stored it. */
 export function isOpen(storedAt: number, clock: number): boolean {
   return toSecond(storedAt) >= openSince(clock)
 }

@@ -2,7 +2,7 @@ import type { WatchedView } from '../../shared/contracts/view.ts'
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
 
-/** Why a report has no effect. An `unknown-view` report takes effect once a view with this id is stored. */
+/** Why a report has no effect. An `unknown-view` report takes effect once the log stores its view. */
 export const IGNORED_REPORTS = ['unknown-view', 'other-play', 'unused'] as const
 export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
 
@@ -16,7 +16,7 @@ type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; dur
 export type Watching = {
   /** Adds a view after it has been judged. */
   add(view: BatchView): void
-  /** @returns why the report has no effect; undefined if it has one */
+  /** @returns why the report has no effect; undefined if it takes effect */
   report(report: WatchedView, clock: number): IgnoredReport | undefined
   grown(): Growth[]
 }

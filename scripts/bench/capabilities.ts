@@ -18,7 +18,7 @@ type Stack = AsyncDisposableStack
 
 /** What a system needs for a capability. */
 type Part = {
-  /** True if the settings affect only play, so the row needs only another play process, not another system. */
+  /** True if the settings affect only play. The row then needs another play process, but no other system. */
   onlyPlay?: boolean
   settings?: Record<string, string>
   tokens?: string
@@ -31,7 +31,7 @@ type Part = {
 /** The capabilities that can be turned on, by their name in `--capabilities`. */
 const PARTS = {
   async identity(stack: Stack): Promise<Part> {
-    // oidc-provider prints warnings when it is loaded.
+    // Import this only when needed, because oidc-provider prints warnings when it is loaded.
     const { startIdentityProvider } = await import('../../tests/harness/identity-provider.ts')
     const provider = stack.use(await startIdentityProvider())
     const tokens = stack.use(await writeTokens(provider)).path
@@ -77,8 +77,8 @@ export const capabilityNames = Object.keys(ROWS) as (keyof typeof ROWS)[]
 export type CapabilityName = (typeof capabilityNames)[number]
 
 /**
- * Starts a system with one of the capabilities. If the settings affect only play, starts another play that shares the
- * other services of `system`.
+ * Starts a system with one of the capabilities. If its settings affect only play, starts another play
+ * process that shares the other services of `system`.
  */
 export async function startCapability(
   name: CapabilityName,

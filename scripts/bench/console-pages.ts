@@ -2,9 +2,9 @@ import { connect } from 'node:net'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
 /**
- * Simulates open consoles, each in its own browser: `node console-pages.ts URL NUMBER`. Each subscribes to the live
- * counts, and polls the other routes as often as a visible page does. All responses are discarded, because parsing them
- * would compete with the system for CPU time.
+ * Simulates open consoles, each in its own browser: `node console-pages.ts URL NUMBER`. Each console subscribes to the
+ * live counts, and polls the other routes as often as a visible page does. All responses are discarded, because parsing
+ * them would compete with the system for CPU time.
  */
 const [url = '', count = '1'] = process.argv.slice(2)
 const { hostname, port, host } = new URL(url)

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomUUIDv7 } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -19,9 +19,9 @@ import { seed } from './seed.ts'
 
 /**
  * `node scripts/bench/console.ts [seconds] [rounds]` measures the cost of the console. It puts load on play in three
- * configurations in turn: without traces, with no console open, and with the console open in 100 pages. For each, it
- * prints the plays per second, and the median of the per-round ratios to the first configuration. Then it opens the
- * console in a browser, with 5,000 assets and 1,000 views per second, and prints the frame rate.
+ * configurations in turn: without traces, with no console open, and with the console open in 100 pages. For each
+ * configuration, it prints the plays per second, and the median of the per-round ratios to the first configuration.
+ * Then it opens the console in a browser, with 5,000 assets and 1,000 views per second, and prints the frame rate.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
 const CONNECTIONS = 128
@@ -37,7 +37,7 @@ await measurePlays()
 await measureFrames()
 
 async function measurePlays(): Promise<void> {
-  // The default: play has no other instances.
+  // Unset PLAY_URL, because play has no other instances by default.
   await using system = await startSystem({ PLAY_URL: '' })
   await using without = await startService('play', { ...system.env, TRACES_KEPT: '0' })
   await seed(system)
@@ -101,7 +101,7 @@ async function appendViews({ nats: { url } }: System, signal: AbortSignal): Prom
     await sleep(Math.max(0, startedAt + (message * VIEWS_PER_MESSAGE * 1_000) / VIEWS_PER_SECOND - performance.now()))
     const at = new Date().toISOString()
     const views = Array.from({ length: VIEWS_PER_MESSAGE }, () => {
-      return { id: randomUUID(), at, assetId: `bench-${draw(ASSETS)}`, userId: `u${draw(USERS)}` }
+      return { id: randomUUIDv7(), at, assetId: `bench-${draw(ASSETS)}`, userId: `u${draw(USERS)}` }
     })
     await producer.append(views, AbortSignal.timeout(5_000))
   }

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { NewView, Producer } from '../../shared/event-log/event-log.ts'
 import { STREAM } from '../../shared/event-log/stream.ts'
@@ -8,7 +8,7 @@ import { startNatsServer } from '../../tests/harness/nats-server.ts'
 import { withResources } from '../../tests/harness/resources.ts'
 import { sizeOf } from './disk.ts'
 
-/** About the number of views that a play process appends in one message at 128 connections. */
+/** The approximate number of views that a play process appends in one message at 128 connections. */
 const VIEWS_PER_MESSAGE = 60
 const PRODUCERS = 8
 const ASSETS = 500
@@ -63,7 +63,7 @@ async function append(url: string, views: number, toPlay: (n: number) => Pick<Ne
 function toRecord() {
   const [requestId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')]
   const traceparent = `00-${requestId}-${spanId}-00`
-  return { id: randomUUID(), at: new Date().toISOString(), requestId, traceparent }
+  return { id: randomUUIDv7(), at: new Date().toISOString(), requestId, traceparent }
 }
 
 async function expectCounts(reporting: string, views: number, counts: Uint32Array): Promise<void> {

@@ -12,9 +12,9 @@ import { type ServiceProcess, startService } from '../../tests/harness/service-p
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { type FilledLog, type LogSize, startFilledLog } from './filled-log.ts'
 
-/** An upper bound for the disk space that a view takes in the log and both stores. */
+/** An upper bound on the disk space that a view takes in the log, the checkpoint and Postgres. */
 const BYTES_PER_VIEW = 700
-/** However short the interval, reporting spends at most a twentieth of its time on checkpoints. */
+/** The interval may be short, because reporting spends at most a twentieth of its time on checkpoints. */
 const CHECKPOINT_EVERY = '5s'
 const STARTS = 5
 const TIMEOUT_MS = 3_600_000
@@ -73,7 +73,7 @@ const SIZES = `select (select version from reporting.state) as batches,
 const number = z.coerce.number()
 const Sizes = z.object({ batches: number, database: number, users: number, wal: number })
 
-/** Starts queue-listener, then reporting with empty counts, and waits until it has counted the log. */
+/** Starts queue-listener and then reporting with empty counts, and waits until reporting has counted the log. */
 async function startCounting(log: FilledLog, settings: Record<string, string>) {
   await using stack = new AsyncDisposableStack()
   const port = await freePort()

@@ -1,3 +1,4 @@
+import { randomUUIDv7 } from 'node:crypto'
 import pidusage from 'pidusage'
 import type { View } from '../../shared/contracts/view.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
@@ -81,7 +82,7 @@ function randomViews(): View[] {
   const draw = (count: number) => Math.floor(Math.random() * count)
   const at = new Date().toISOString()
   return Array.from({ length: VIEWS_PER_BATCH }, () => ({
-    id: crypto.randomUUID(),
+    id: randomUUIDv7(),
     assetId: `asset-${draw(ASSETS)}`,
     userId: `user-${draw(USERS)}@example.com`,
     at,

@@ -15,7 +15,7 @@ export const Round = z.object({
   perSecond: z.number(),
   p50: z.number(),
   p99: z.number(),
-  /** The number of responses other than 2xx, and of requests without a response. */
+  /** The number of non-2xx responses, plus the number of requests without a response. */
   failed: z.number(),
 })
 export type Round = z.infer<typeof Round>
@@ -26,7 +26,7 @@ type Load = {
   seconds: number
   /** The path of a file with users to play as, one `user token` per line. */
   tokens?: string | undefined
-  /** Open loop: the plays per second over all connections. Needs wrk. */
+  /** If set, the load is an open loop with this rate, in plays per second over all connections. Needs wrk. */
   perSecond?: number | undefined
 }
 

@@ -29,7 +29,7 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
                    all three
   --gin            also measure the same pipeline in Go and gin, with at-most-once delivery (scripts/bench/gin; needs Go
                    and Debian's packages)
-  --plays N        also measure N play processes that share a port, 2 to 64
+  --plays N        also measure N play processes (2 to 64) that share a port
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
@@ -38,12 +38,12 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
                    the counts
   --views N        for --growth: views in the log (default: 10000000)
   --users N        for --growth: users in the log (default: a tenth of the views)
-  --no-replay      skip the replay of a log and the memory use of counts
-  --no-live        skip the cost of 1,000 subscribers to live counts
+  --no-replay      do not measure the replay of a log and the memory use of counts
+  --no-live        do not measure the cost of 1,000 subscribers to live counts
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
 
-/** The number of connections for `--layers` and `--capabilities`, if `--connections` contains it. */
+/** The number of connections for `--layers` and `--capabilities` if `--connections` lists it; otherwise the highest. */
 const USUAL_CONNECTIONS = 128
 
 /** The value of `--capabilities` that selects all capabilities. */

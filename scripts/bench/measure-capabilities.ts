@@ -12,7 +12,7 @@ const OFF = 'all of them off'
 
 type Options = { fsync: boolean; load: Load; capabilities: CapabilityName[] }
 
-/** Measures the system without capabilities and with each of them, and checks that every play was counted. */
+/** Measures the system without capabilities and with each capability, and checks that every play was counted. */
 export async function* measureCapabilities({ fsync, load, capabilities }: Options): AsyncGenerator<string> {
   await using stack = new AsyncDisposableStack()
   const natsOptions = natsOptionsOf({ fsync })

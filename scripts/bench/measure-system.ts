@@ -8,7 +8,7 @@ import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 import { BARE, SYSTEM, startTargets, type TargetOptions, type Targets } from './targets.ts'
 
-/** The load of the open loop, as a fraction of the highest throughput. */
+/** The request rate of the open loop, as a fraction of the highest throughput. */
 const OPEN_LOOP_SHARE = 1 / 4
 
 type Options = TargetOptions & {

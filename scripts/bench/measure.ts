@@ -6,7 +6,7 @@ import type { Target } from './target.ts'
 /** The results of a round, and the CPU time per play in each process, in microseconds. */
 type Measured = Round & { cpu: Record<string, number> }
 
-/** One row: medians over the rounds. */
+/** A row of the table: the medians over the rounds. */
 export type Result = Measured & { name: string; connections: number }
 
 export type Load = {

@@ -9,12 +9,14 @@ import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 
 /**
- * With this many connections, each one is mostly idle, so a slow response delays almost no other play. The
+ * With this many connections, each connection is mostly idle, so a slow response delays almost no other play. The
  * connections act as independent users, which makes the load an open loop.
  */
 const CONNECTIONS = 256
 
-/** The load on bare Hono while the system is under load: low, so that it takes little CPU time from the system. */
+/**
+ * The load on bare Hono while the system is under load. Kept low, so that it takes little CPU time from the system.
+ */
 const BESIDE = { connections: 16, perSecond: 200 }
 
 /** The interval at which Node samples the delay of an event loop. Each sample includes this interval. */
@@ -92,7 +94,7 @@ function readRunQueues({ pids }: Target): Record<string, RunQueue | undefined> {
   return Object.fromEntries(Object.entries(pids()).map(([process, [pid = 0]]) => [process, readRunQueue(pid)]))
 }
 
-/** Returns shares of a core, or an empty array if they are unknown. */
+/** Returns the time that a process ran and the time that it waited, as shares of a core; empty if unknown. */
 function toShares(before: RunQueue | undefined, after: RunQueue | undefined, seconds: number): string[] {
   if (!before || !after) return []
   const toShare = (ms: number) => `${(ms / seconds / 10).toFixed(0)}%`

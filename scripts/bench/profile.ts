@@ -69,8 +69,8 @@ function toShares({ nodes, samples, timeDeltas }: Profile): Shares {
 }
 
 /**
- * Returns a file of the project, a package, or an activity that V8 reports in parentheses. Undefined for code of Node
- * and shared/runtime, whose time counts towards the caller.
+ * Returns a file of the project, a package, or an activity that V8 reports in parentheses. Undefined for code in Node
+ * and shared/runtime, because its time counts towards the caller.
  */
 function placeOf({ functionName, url }: z.infer<typeof Node>['callFrame']): string | undefined {
   if (/^\((idle|program|garbage collector)\)$/.test(functionName)) return functionName

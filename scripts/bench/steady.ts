@@ -3,7 +3,7 @@ import { Agent, request } from 'undici'
 
 type Steady = { perSecond: number; seconds: number; clientOf: (n: number) => string }
 
-/** Sends plays at fixed intervals, as an open loop, each from a client behind a proxy. Returns durations by status. */
+/** Sends plays at a steady rate (open loop), each from a client behind a proxy. Returns the durations, by status. */
 export async function playSteadily(url: string, { perSecond, seconds, clientOf }: Steady) {
   const dispatcher = new Agent({ connections: 64 })
   const durations = new Map<number, number[]>()

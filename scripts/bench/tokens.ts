@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { IdentityProvider } from '../../tests/harness/identity-provider.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 
-/** Few enough that verifying each cached token again, once a minute, does not affect the results. */
+/** Kept small, so that verifying each cached token again, once a minute, does not affect the results. */
 const USERS = 200
 
 /** Writes a token for each of 200 users to a file, one `user token` per line, as plays.lua expects. */

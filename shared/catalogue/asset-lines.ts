@@ -55,7 +55,7 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
     const found = body.indexOf(LINE_FEED, start)
     const end = found === -1 ? body.length : found
-    // Fast path for a body of millions of empty lines: avoids creating a subarray for each.
+    // Fast path for a body of millions of empty lines: avoids creating a subarray for each line.
     yield start === end ? EMPTY : body.subarray(start, end)
     start = end + 1
   }
@@ -87,7 +87,10 @@ function pathAt(lineNumber: number, path: string): string {
   return path === '' ? `line ${lineNumber}` : `line ${lineNumber}: ${path}`
 }
 
-/** `ignoreBOM: true` keeps byte order marks. linesOf() has already dropped the one at the start of the body. */
+/**
+ * `ignoreBOM: true` keeps byte order marks, so that a line that starts with one is rejected. linesOf() has already
+ * removed the mark at the start of the body.
+ */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(line: Uint8Array): string | undefined {

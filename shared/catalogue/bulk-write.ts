@@ -13,7 +13,7 @@ import type { Store } from '../stores/store.ts'
 import { MAX_INVALID_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
-/** Limits memory use: each request holds its body and the parsed assets in memory. */
+/** Limits memory use, because each request holds its body and the parsed assets in memory. */
 const MAX_REQUESTS = 4
 /** Concurrent writes per request: enough to hide the latency of the store, but few enough for a slow disk. */
 const MAX_WRITES = 32
@@ -34,8 +34,8 @@ type Options<Fields> = {
 }
 
 /**
- * `POST <path>/assets`: creates or replaces many assets. Unlike a write of a single asset, it ignores unknown fields,
- * so that the same file can be posted to multiple services.
+ * `POST <path>/assets`: creates or replaces many assets. Unlike a write of a single asset, this route ignores unknown
+ * fields, so that the same file can be posted to multiple services.
  */
 export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
   const { path, fields, entry, store, invalidate, writeToken } = options
@@ -74,7 +74,9 @@ ${MAX_LINE_BYTES.toLocaleString('en')} bytes per line, ${MAX_BODY_BYTES.toLocale
 All lines are validated before any asset is stored; a 400 lists the first ${MAX_INVALID_LINES} invalid lines. The \
 write is not atomic: if it fails midway, the 503 contains the number of assets stored. The request is safe to repeat.`
 
-/** OpenAPI 3.1 cannot describe the lines of a body; 3.2 has `itemSchema` for them. */
+/**
+ * OpenAPI 3.1 cannot describe the lines of a body, so this uses an extension named after `itemSchema` of OpenAPI 3.2.
+ */
 function toRequestBody(entry: z.ZodType) {
   const { id, examples } = entry.meta() ?? {}
   const lines = Array.isArray(examples) ? examples.map((example) => `${JSON.stringify(example)}\n`) : []

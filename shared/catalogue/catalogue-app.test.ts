@@ -42,8 +42,8 @@ test('a request during a cold start waits until the store is loaded', async () =
   expect(await (await response).json()).toEqual({ id: '1', title: 'one' })
 })
 
-test('until the store is loaded, requests fail before the deadline of the edge, and probes do not wait', async () => {
-  // Retried, because other tests may keep the machine busy.
+test('until the store is loaded, requests fail before the deadline of the edge, and probes respond immediately', async () => {
+  // Retry this, because other tests may keep the machine busy.
   await eventually(async () => {
     const { app } = setUp()
     const start = runningTime()

@@ -18,7 +18,7 @@ import type { Invalidations } from './invalidations.ts'
 /** Maximum number of single-asset writes in flight. */
 const MAX_WRITES = 1_000
 
-/** How long a request waits for the store on a cold start. Shorter than the edge's deadline. */
+/** How long a request waits for the store on a cold start. This is shorter than the edge's deadline. */
 const LOAD_WAIT_MS = 400
 const COLD_START_MS = 5_000
 
@@ -34,7 +34,7 @@ export type CatalogueDefinition<Fields> = {
 
 export type CatalogueDeps<Fields> = Service & {
   store: Store<Fields>
-  /** Resolves once the store can be read; on a cold start, requests wait for it briefly. */
+  /** Resolves once the store can be read. On a cold start, requests wait briefly for the store. */
   loaded?: Promise<void> | undefined
   invalidations: Invalidations
   /** The token required for writes. If undefined, writes are open. */

@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     return { link, invalidations: createNatsInvalidations(link) }
   }
 
-  test('reach other processes, for any id', async () => {
+  test('reach other processes, whatever characters an id contains', async () => {
     const [sender, receiver] = [setUp(), setUp()]
     const [received, gaps] = [vi.fn(), vi.fn()]
     receiver.invalidations.subscribe(received, gaps)
@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     expect(gaps).not.toHaveBeenCalled()
   })
 
-  test('do not close the connection if the NATS user may not subscribe', async () => {
+  test('do not close the connection if the NATS user is not allowed to subscribe', async () => {
     const user = 'user: u, password: p, permissions: { subscribe: "_INBOX.>" }'
     const restricted = stack.use(await startConfiguredNats(`authorization { users: [{ ${user} }] }`, 'no_auth_user: u'))
     const { link, invalidations } = setUp(restricted.url)

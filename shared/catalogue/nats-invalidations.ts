@@ -15,7 +15,7 @@ export function createNatsInvalidations(nats: NatsLink): Invalidations {
       nats.onUp((connection) => {
         connection.subscribe('changes.*.*', {
           callback(error, message) {
-            // If the user may not subscribe, the client passes an error and an empty message.
+            // If the NATS user is not allowed to subscribe, the client calls back with an error and an empty message.
             if (error) return
             const [, service, id] = message.subject.split('.')
             if (service && id) onInvalidation({ service, id: id.replaceAll('%2E', '.') })

@@ -12,8 +12,8 @@ export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUn
 /** Load-balances calls across the instances of a service. */
 export type Balancer = AsyncDisposable & {
   /**
-   * Picks by power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are
-   * picked only if there are no others. Returns undefined if all instances have been tried.
+   * Picks an instance by power of two choices: of two random instances, the one with fewer calls in flight. Ejected
+   * instances are picked only if there are no others. Returns undefined if all instances have been tried.
    */
   pick(tried: readonly Instance[]): Instance | undefined
   size(): number

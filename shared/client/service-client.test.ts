@@ -57,7 +57,7 @@ test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over if an instance f
   expect(bad.requests()).toBe(1)
 })
 
-test('a response below 500 is not a failure', async () => {
+test('a response with a status below 500 is not a failure', async () => {
   const instance = await startInstance(() => 499)
   expect(await createClient(instance).get()).toMatchObject({ status: 499 })
 })
@@ -161,7 +161,7 @@ test('calls go to the current instances after the list changes', async () => {
   expect([old.requests(), next.requests()]).toEqual([1, 1])
 })
 
-test('an instance stays ejected when others join', async () => {
+test('an ejected instance stays ejected when another instance joins', async () => {
   const [bad, good] = [await startInstance(() => 503), await startInstance(() => 200)]
   let origins = [bad.origin]
   const client = stack.use(createServiceClient({ name: 'growing', instances: () => origins }))
@@ -236,7 +236,7 @@ test.each([503, 404, 'cut', 'hang'] as const)(
 
 test.each([
   ['cut', 1, 10],
-  // Instances are picked at random, so this one almost certainly gets at least two of 40 streams.
+  // Instances are picked at random, so the failing instance almost certainly gets at least two of 40 streams.
   [503, 40, 40],
 ] as const)('an instance that fails with %s gets at most %d of %d streams', async (failure, most, streams) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
@@ -249,7 +249,7 @@ test.each([
   if (most > 1) expect(bad.requests()).toBeGreaterThan(1)
 })
 
-test('expectBody returns the parsed body of the expected status', () => {
+test('expectBody returns the parsed body of a response with the expected status', () => {
   const Body = z.object({ a: z.number() })
   expect(expectBody({ status: 200, body: { a: 1, b: 2 } }, 200, Body)).toEqual({ a: 1 })
   expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('returned 404 instead of 200')

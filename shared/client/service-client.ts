@@ -14,7 +14,7 @@ import { type InstanceResponse, readInstance } from './instance-response.ts'
 import { requestJson } from './request-json.ts'
 import { openStream, type StreamOptions } from './upstream-stream.ts'
 
-/** The call failed, timed out, or returned something unexpected; see `cause`. */
+/** The call failed, timed out, or returned an unexpected response; see `cause`. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
   /** The unexpected status of the response; undefined if the call failed or returned a 5xx. */
@@ -30,13 +30,13 @@ export type CallOptions = Partial<RequestContext> & {
   signal: AbortSignal
   /** Spans of the other requests in the batch. */
   links?: TraceContext[] | undefined
-  /** If true, the call may be retried on another instance. Default: true for GET. */
+  /** If true, the call may be retried on another instance. Default: true for GET, false for POST. */
   idempotent?: boolean
   /** Timeout of an attempt in milliseconds, if there is another instance left to try. */
   attemptTimeoutMs?: number
 }
 
-/** `isRetry` is true for a POST if an earlier attempt on another instance failed with an unknown outcome. */
+/** `isRetry` is true for a POST if an earlier attempt on another instance failed, and its outcome is unknown. */
 export type ServiceResponse = { status: number; body: unknown; isRetry?: true }
 
 /** An HTTP client for the instances of one service, with pooled connections. */
@@ -81,9 +81,12 @@ type Deps = {
   instances: Instances
   /** Sent as a bearer token, but only with POSTs, so that reads do not expose it to every discovered instance. */
   token?: Secret | undefined
-  /** Sent as a bearer token with all other calls except probes, if the service requires READ_TOKEN. */
+  /**
+   * Sent as a bearer token with all calls except probes, and except POSTs that send `token`. Needed if the service
+   * requires READ_TOKEN.
+   */
   readToken?: Secret | undefined
-  /** The PEM file in UPSTREAM_CA. */
+  /** The path of a PEM file, from UPSTREAM_CA. */
   ca?: string | undefined
 }
 
@@ -195,7 +198,7 @@ function withTimeout(signal: AbortSignal, ms: number): AbortSignal {
 }
 
 /**
- * The parsed body of a response with the expected status.
+ * Returns the parsed body of a response with the expected status.
  * @throws UpstreamError if the status differs or the body is invalid
  */
 export function expectBody<Schema extends z.ZodType>(

@@ -8,12 +8,15 @@ export type StreamOptions = {
   idleTimeoutMs: number
 }
 
-/** The instance responded without a stream, for example at its subscriber limit. It is not ejected. */
+/** The instance refused the stream, for example because it is at its subscriber limit. This does not eject it. */
 class RefusedError extends Error {
   override name = 'RefusedError'
 }
 
-/** The body of a streaming 200 response. Throws for any other status; reading throws if the connection is lost. */
+/**
+ * Opens a stream, and returns the body of the 200 response. Throws for any other status. Reading the body throws if the
+ * connection is lost.
+ */
 export async function openStream(instance: Instance, path: string, options: StreamOptions): Promise<Readable> {
   const { signal, headers, idleTimeoutMs } = options
   const timeouts = { headersTimeout: idleTimeoutMs, bodyTimeout: idleTimeoutMs }

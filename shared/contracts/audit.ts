@@ -45,7 +45,7 @@ export const Audit = z
   })
 export type Audit = z.infer<typeof Audit>
 
-/** The views that the audit accounts for; equal to `views` unless a view was lost or counted twice. */
+/** The number of views that the audit accounts for. It equals `views` unless a view was lost or counted twice. */
 export function accountedViews({
   qualified,
   pending,

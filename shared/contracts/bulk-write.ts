@@ -9,7 +9,7 @@ export const BulkWriteDone = z
   .meta({ id: 'BulkWriteDone', examples: [{ status: 'ok', stored: 2 }] })
 export type BulkWriteDone = z.infer<typeof BulkWriteDone>
 
-/** The response to a bulk write that failed midway. More assets may be stored than it reports. */
+/** The response to a bulk write that failed midway. `stored` is a lower bound. */
 export const BulkWriteFailed = Problem.extend({
   stored: stored.meta({ description: 'Number of assets known to be stored' }),
 }).meta({

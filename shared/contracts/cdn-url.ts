@@ -10,7 +10,7 @@ const playableUrl = z
   .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path', abort: true })
   .meta({ description: 'An http(s) URL or a relative path' })
 
-/** The stored fields of an asset's URL. */
+/** The stored fields of an asset: only its URL. */
 export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 

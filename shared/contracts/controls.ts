@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** `hung`: the process is suspended by SIGSTOP. `down`: it has exited. */
+/** `hung`: the process is suspended by SIGSTOP. `down`: the process has exited. */
 const ProcessState = z.enum(['running', 'hung', 'down'])
 export type ProcessState = z.infer<typeof ProcessState>
 

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * `unknown`: the end of the log has not been reported since startup, or not recently enough. `replaying`: the counts
- * have not caught up with the log since startup. `behind`: the counts were current, but no longer are.
+ * `unknown`: the service has no recent report of the end of the log. `replaying`: the counts have not yet caught up
+ * with the log since startup. `behind`: the counts were current, but no longer are.
  */
 export const CountingState = z.enum(['current', 'replaying', 'behind', 'unknown'])
 export type CountingState = z.infer<typeof CountingState>

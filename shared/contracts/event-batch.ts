@@ -9,11 +9,11 @@ export const SerialRange = z.object({ producer: z.string().min(1), from: Serial,
 })
 export type SerialRange = z.infer<typeof SerialRange>
 
-/** Serials in a message that is not counted, and the sequence of that message. */
+/** Serials in a message that is not counted, and the sequence of the message. */
 export const RejectedRange = SerialRange.extend({ sequence: z.int().positive().optional() })
 export type RejectedRange = z.infer<typeof RejectedRange>
 
-/** A message that is not counted: its sequence, and the ids of its events, as far as they are readable. */
+/** A message that is not counted: its sequence, and the readable ids of its events. */
 export const SkippedMessage = z.object({
   sequence: z.int().positive(),
   ids: z.array(View.shape.id).max(MAX_VIEWS_PER_BATCH),
@@ -32,8 +32,8 @@ export const LogMessage = z.object({
 export type LogMessage = z.infer<typeof LogMessage>
 
 /**
- * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). A body
- * without views whose `through` equals `after` only reports the end of the log.
+ * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). If
+ * `through` equals `after` and there are no views, the body only reports the end of the log.
  */
 export const EventBatch = z
   .strictObject({

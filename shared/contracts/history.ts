@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** The time ranges of the history. */
+/** The time ranges for which a history is available. */
 export const HistoryRange = z.enum(['5m', '1h', '24h'])
 export type HistoryRange = z.infer<typeof HistoryRange>
 
@@ -11,7 +11,7 @@ const time = z.iso.datetime()
 const count = z.int().nonnegative()
 const instance = z.string().optional().meta({ description: 'URL of the instance, if the service has more than one' })
 
-/** One step, starting at `at`. Steps in which the edge took no sample are omitted. */
+/** A step that starts at `at`. Steps in which the edge took no sample are omitted. */
 export const HistoryPoint = z.object({
   at: time,
   seconds: z.int().positive().meta({
@@ -33,7 +33,8 @@ export type HistoryPoint = z.infer<typeof HistoryPoint>
 
 /**
  * A period in which a service, the event log (`events`) or a data store was not up. `from` is the time of the first
- * sample that shows the outage. `degraded`: it responded, but was not ready, was behind the log, or was stalled.
+ * sample that shows the outage. `degraded`: the component responded, but was not ready, was behind the log, or was
+ * stalled.
  */
 export const Outage = z.object({
   service: z.string(),

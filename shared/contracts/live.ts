@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { Counts, ViewCount } from './view-counts.ts'
 
-/** The length of the views-per-second window. */
+/** The length of the views-per-second window, in seconds. */
 export const LIVE_SECONDS = 300
-/** Maximum number of ids in a `changes` event. If more changed, a `snapshot` is sent instead. */
+/** Maximum number of ids in a `changes` event. If more ids have changed, a `snapshot` event is sent instead. */
 export const MAX_LIVE_IDS = 1_000
-/** The length of the top lists. */
+/** Maximum number of entries in a top list. */
 export const LIVE_TOP = 10
 
 const views = z.int().nonnegative()
@@ -68,7 +68,7 @@ export type LiveChanges = z.infer<typeof LiveChanges>
 
 export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'changes'; data: LiveChanges }
 
-/** For the OpenAPI document. */
+/** The description of the stream in the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes the stream within 15 s. Comment lines are heartbeats. ' +

@@ -27,7 +27,7 @@ export function toPosition({ incarnation, sequence }: LogPosition): Position {
   return { stream: incarnation, sequence }
 }
 
-/** Returns the position for a response; null if there is none. */
+/** Converts a position for a response; null if there is none. */
 export function toNullablePosition(position: LogPosition | undefined): Position | null {
   return position ? toPosition(position) : null
 }

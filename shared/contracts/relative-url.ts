@@ -7,7 +7,7 @@ export function splitRelativeUrl(url: string): RelativeUrl {
 }
 
 /**
- * Returns true if every segment is a plain file or directory name, as written and after percent-decoding: none is
+ * Returns true if every segment is a plain file or directory name, both as written and after percent-decoding: none is
  * empty, `.` or `..`, and none contains a slash, a backslash or a control character. One leading slash is allowed.
  */
 export function hasPlainSegments(path: string): boolean {

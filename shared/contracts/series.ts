@@ -28,7 +28,7 @@ export const SeriesQuery = z
   })
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 
-/** The views of the plays in one step, which starts at `at` (RFC 3339). */
+/** The counts for the plays in one step, which starts at `at` (RFC 3339). */
 export const SeriesPoint = z.object({
   at: time,
   views,
@@ -42,8 +42,8 @@ export const SeriesPoint = z.object({
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
 /**
- * In chronological order. The counts of the current step may still rise, and late events can raise the counts of earlier
- * steps.
+ * The points are in chronological order. The counts of the current step may still rise, and late events can raise the
+ * counts of earlier steps.
  */
 export const Series = z
   .object({

@@ -22,7 +22,7 @@ export const PLAY_ATTRIBUTES = {
   userId: 'user.id',
 } as const
 
-/** The number of plays in a batched lookup, or of views in a batched append or count. */
+/** The attribute that holds the number of plays in a batched lookup, or of views in a batched append or count. */
 export const BATCH_SIZE = 'batch.size'
 
 /** One operation in a trace, as OpenTelemetry defines it. */
@@ -68,7 +68,7 @@ const EXAMPLE = {
   ],
 }
 
-/** `GET /traces/:traceId`: the spans of a trace that one process has recorded, ordered by start time. */
+/** `GET /traces/:traceId`: the spans that one process has recorded for a trace, ordered by start time. */
 export const Trace = z
   .object({ traceId: TraceId, spans: z.array(TraceSpan) })
   .meta({ id: 'Trace', examples: [EXAMPLE] })
@@ -84,7 +84,7 @@ export type TraceNotFound = z.infer<typeof TraceNotFound>
 
 const missingServices = z.array(z.string()).meta({ description: 'Services with an instance that did not respond' })
 
-/** `GET /traces/:traceId` of play: the spans that all processes have recorded. */
+/** `GET /traces/:traceId` of play: the spans that all processes have recorded for a trace. */
 export const SystemTrace = Trace.extend({ missing: missingServices }).meta({
   id: 'SystemTrace',
   examples: [{ ...EXAMPLE, missing: ['queue-listener'] }],

@@ -116,7 +116,7 @@ export const TopQuery = z.object({
 })
 export type TopQuery = z.infer<typeof TopQuery>
 
-/** Ordered by the count in `of`, descending, then by id. */
+/** The entries are in descending order of the count that `of` names, and then ordered by id. */
 export const TopList = z.object({ by: TopQuery.shape.by.unwrap(), of: RankedBy, top: z.array(TopEntry) }).meta({
   id: 'TopList',
   examples: [{ by: 'asset', of: 'views', top: [{ id: '456', views: 3, qualified: 2, viewers: 1 }] }],

@@ -5,14 +5,17 @@ import { Duration, WatchedSeconds } from './watch.ts'
 /** Maximum number of views and reports in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
-/** The number of an event in the sequence of its producer, starting at 1. */
+/** The number of an event among the events of its producer, starting at 1. */
 export const Serial = z.int().positive()
 
-/** An earlier producer of the same program, and its last acknowledged serial. */
+/**
+ * An earlier producer of the same program, which has restarted or been offline since, and the last serial of that
+ * producer that the log acknowledged.
+ */
 export const Predecessor = z.strictObject({ producer: z.string().min(1).max(4_096), serial: Serial })
 export type Predecessor = z.infer<typeof Predecessor>
 
-/** An idempotency key expires after this time, in event time. */
+/** How long an idempotency key is valid, in event time. */
 export const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 const FIRST_MS = Date.parse('0000-01-01T00:00:00.000Z')
@@ -20,7 +23,7 @@ const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** Returns false if the offset moves the UTC time to a year that RFC 3339 cannot express; true for an invalid time. */
 function isInExpressibleYear(time: string): boolean {
-  // An offset can do so only on these two days. Parsing the timestamps of all other days would take too long.
+  // An offset can move only times on these two days out of the range. Parsing all other times would take too long.
   if (!time.startsWith('0000-01-01') && !time.startsWith('9999-12-31')) return true
   const ms = Date.parse(time)
   return !(ms < FIRST_MS || ms > LAST_MS)
@@ -61,7 +64,7 @@ export const View = z
   .meta({ id: 'View' })
 export type View = z.infer<typeof View>
 
-/** A report in the log of how long a view was watched. */
+/** A report of how long a view was watched, as read from the log. */
 export const WatchedView = z
   .strictObject({
     viewId: View.shape.id,

@@ -15,7 +15,7 @@ export function createConsulClient({ socketPath, ...address }: ConsulAddress, se
   })
 }
 
-/** The timeout option, which is missing from the library's types. */
+/** Returns the timeout option, which is missing from the library's types. */
 export function withTimeout(ms: number): object {
   return { timeout: ms }
 }

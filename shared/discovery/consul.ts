@@ -32,7 +32,7 @@ type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
 export function createConsulDiscovery({ address, settings, log }: Deps): ConsulDiscovery {
   const consul = createConsulClient(address, settings)
   const shutdown = new AbortController()
-  /** The last known state of the agent, by activity. */
+  /** Whether the agent was up when each activity, such as `registering`, last used it. */
   const states = new Map<string, 'up' | 'down'>()
   const logTransition = createTransitionLog(log, {
     failing: 'Consul is unavailable',
@@ -71,7 +71,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
     return () => origins
   }
 
-  /** Watches until discovery closes. Each watch starts without an index, because a restarted agent resets it. */
+  /** Watches until discovery closes. Each watch starts without an index, because a restarted agent resets the index. */
   async function watchHealthy(service: string, onChange: (entries: HealthEntry[]) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const options = { service, passing: 'true', wait: '30s' }

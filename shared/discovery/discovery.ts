@@ -1,6 +1,9 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 
-/** Returns the origins of known instances, such as `http://10.0.0.7:8081`. Returns a new array after each change. */
+/**
+ * Returns the origins of the known instances, such as `http://10.0.0.7:8081`. Returns the same array until the list
+ * changes.
+ */
 export type Instances = () => readonly string[]
 
 export type Registration = {
@@ -17,6 +20,6 @@ export type Discovery = AsyncDisposable & {
   state?: () => DependencyState
   /** @param configured origins to use until the registry returns instances */
   instancesOf(service: string, configured: readonly string[]): Instances
-  /** Registers a process; disposing the result deregisters it. */
+  /** Registers a process; disposing the result deregisters the process. */
   register(registration: Registration): AsyncDisposable
 }

@@ -40,7 +40,7 @@ test.each([
   expect(load({ CONSUL_HTTP_SSL: text }).CONSUL_HTTP_SSL).toBe(secure)
 })
 
-test('CONSUL_HTTP_SSL rejects yes', () => {
+test('CONSUL_HTTP_SSL rejects "yes"', () => {
   expect(() => load({ CONSUL_HTTP_SSL: 'yes' })).toThrow('CONSUL_HTTP_SSL is "yes": it must be true or false')
 })
 

@@ -36,12 +36,12 @@ export function createBatchBuilder(start: BatchStart) {
       if (rejected) batch.rejected.push({ ...rejected, sequence })
       if (skippedIds) batch.skipped.push({ sequence, ids: skippedIds })
       if (views.length + watched.length > 0) batch.messages.push({ sequence, views: views.length, at: storedAt })
-      // Not push(...views): a message may contain more views than a call accepts arguments.
+      // Do not use push(...views): a message may contain more views than a call can have arguments.
       for (const view of views) batch.views.push(view)
       for (const report of watched) batch.watched.push({ ...report, sequence })
       for (const trace of traces) batch.traces.push(trace)
     },
-    /** Skips messages that are not views, such as copies of dead letters. */
+    /** Advances the end of the batch past messages that are not views, such as copies of dead letters. */
     skipTo(sequence: number) {
       batch.through = Math.max(batch.through, sequence)
     },

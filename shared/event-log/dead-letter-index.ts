@@ -24,7 +24,7 @@ export type DeadLetterIndex = {
   /** Reads the messages stored since the last call, possibly by another process. Never creates the stream. */
   refresh(): Promise<void>
   incarnation: () => string
-  /** The sequences of the dead letters that are neither replayed nor deleted, ascending. */
+  /** The sequences of the dead letters that are neither replayed nor deleted, in ascending order. */
   unresolved(): number[]
   count(): number
   /** The sequence of the copy of an unresolved dead letter. */
@@ -57,7 +57,8 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state
     if (stream) {
-      // Read the copies first: a copy is removed only after its resolution is stored, so one of the two is found.
+      // Read the copies first: a copy is removed only after its resolution is stored, so at least one of the two is
+      // always found.
       for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
       for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
     }

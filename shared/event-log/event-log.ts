@@ -8,7 +8,7 @@ import type { LogExtent } from './extent.ts'
 
 /**
  * A view to append, with the id and the trace context of the request that caused it. If `watched` is set, the event is
- * instead a report of how long an earlier view was watched, with an id of its own.
+ * not a view, but a report of how long an earlier view was watched. The report has its own id.
  */
 export type NewView = Omit<View, 'producer'> & {
   requestId?: string
@@ -22,7 +22,7 @@ export type LogBatch = {
   through: number
   /** The sequence of the oldest message that the log retained when the reader started. */
   first: number
-  /** The position of the reader in the previous incarnation of the log, if this batch starts a new one. */
+  /** The reader's position in the previous incarnation of the log, if this batch is the first of a new incarnation. */
   leaving?: LogPosition | undefined
   views: View[]
   /** The reports of watch time, in log order. */
@@ -35,7 +35,7 @@ export type LogBatch = {
   skipped: SkippedMessage[]
   /** Number of unresolved dead letters in the range, all of which are skipped. */
   deadLetters: number
-  /** The serials in skipped messages, as far as they can be read. */
+  /** The serials in skipped messages, if they are readable. */
   rejected: (SerialRange & { sequence: number })[]
   /** Number of messages after `through` when the batch was read. */
   pending: number
@@ -65,9 +65,9 @@ export type Producer = {
   /**
    * Appends views in order, and resolves once the log has stored them. Calls must not overlap.
    *
-   * After a failure it is unknown whether the views were stored. Retry the same views before appending others:
-   * views that were stored are not stored again.
-   * @param signal rejects the append promptly when it aborts
+   * After a failure it is unknown whether the views were stored. Retry the same views before appending others: views
+   * that were stored are not stored again.
+   * @param signal when it aborts, the append rejects promptly
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<void>
 }
@@ -86,7 +86,7 @@ export type Resolved =
   | { outcome: 'invalid'; reason: string }
   | { outcome: 'not found' }
 
-/** A dead letter with its headers and, unless the log no longer has it, its body. */
+/** A dead letter with its headers and body. `body` is undefined if the log no longer has it. */
 type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
 
 /**
@@ -127,7 +127,7 @@ export type EventLog = AsyncDisposable & {
   /** The replicas of the log; undefined while the log is unreachable. */
   replicas?: () => LogReplicas | undefined
   /**
-   * @param source the prefix of the CloudEvents `source` of its events, which is `<source>/<id>`
+   * @param source a prefix: the CloudEvents `source` of each event is `<source>/<id>`
    * @param id the id of an earlier producer to resume; by default, a new id
    */
   producer(source: string, id?: string): Producer
@@ -144,7 +144,7 @@ export type EventLog = AsyncDisposable & {
    */
   find(id: string, after: LogPosition | undefined, options: SearchOptions): Promise<Search>
   /**
-   * Makes the message at a sequence a dead letter, because its views were refused. Idempotent.
+   * Turns the message at a sequence into a dead letter, because its views were refused. Idempotent.
    * @param reason one human-readable line
    */
   reject(sequence: number, reason: string): Promise<void>

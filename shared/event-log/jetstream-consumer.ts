@@ -5,7 +5,9 @@ import { STREAM, VIEWS } from './stream.ts'
 
 const CONSUMER_IDLE_MS = 60_000
 
-/** An ephemeral consumer without acknowledgements. The server removes it after it has been idle for too long. */
+/**
+ * An ephemeral consumer without acknowledgements. The server removes the consumer once it has been idle for too long.
+ */
 export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
@@ -35,7 +37,7 @@ export async function findEnd(consumer: Consumer, { delivered, reached, readExte
 
 /**
  * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
- * reveals such a gap; if no message follows, only the server's delivery count does.
+ * reveals the gap. If no message follows, only the server's delivery count reveals it.
  */
 async function assertNoneLost(consumer: Consumer, delivered: number): Promise<ConsumerInfo> {
   const info = await consumer.info()

@@ -93,7 +93,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
       }),
     replay: (sequence, corrected) =>
       refuseInvalid(async () => {
-        // Validate before the lookup, because an invalid body is invalid for any dead letter.
+        // An invalid body is invalid for any dead letter, so validate the body before looking up the dead letter.
         if (corrected) validateReplay(corrected, sequence, new Date().toISOString())
         return available(nats, () => resolve(sequence, (found) => toReplay(found, corrected, maxPayload())))
       }),

@@ -155,7 +155,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
-    // JSON encodes each of these characters as six.
+    // JSON encodes each of these characters as six characters.
     const watched = { viewId: '\u0001'.repeat(256), seconds: 86_399.9999 }
     const reports = createViews(1_000).map((view) => ({ ...view, ...long, ...trace, watched }))
     await eventLog.append([...reports, createView()], never)

@@ -31,7 +31,7 @@ export function createJetStreamProducer({ nats, options, source, resumed, maxPay
   /** The sequence of the last message on `subject`. Undefined after a failure, and initially for a resumed producer. */
   let last = resumed === undefined ? 0 : undefined
 
-  /** Reads the end of the subject to find out which of `views` are already stored. */
+  /** Reads the last message on `subject` to find out which of `views` are already stored. */
   async function resync(views: readonly NewView[]) {
     const jsm = await openJetStreamManager(nats)
     await ensureStream(jsm, options)
@@ -72,7 +72,10 @@ export function createJetStreamProducer({ nats, options, source, resumed, maxPay
   }
 }
 
-/** Encodes the first views, halving their number until they fit: 500 reports with ids of maximum length do not. */
+/**
+ * Encodes the first views, and halves their number until the message fits. For example, 500 reports with ids of maximum
+ * length do not fit.
+ */
 function encodeFirst(views: readonly NewView[], source: string, maxBytes: number): { payload: string; count: number } {
   const payload = encodeViews(views, source)
   if (views.length === 1 || Buffer.byteLength(payload) <= maxBytes) return { payload, count: views.length }

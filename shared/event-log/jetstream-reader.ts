@@ -52,7 +52,10 @@ export function createJetStreamReader({
     return { start, extent, consumer, deadLetters: openWriter() }
   }
 
-  /** When the connection closes, requests in flight fail just before `lost` aborts, so this checks the state too. */
+  /**
+   * When the connection closes, requests in flight fail just before `lost` aborts, so this also checks the state of the
+   * link.
+   */
   function toCause(error: unknown, lost: AbortSignal): unknown {
     return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
   }
@@ -85,7 +88,7 @@ export function createJetStreamReader({
     }
 
     try {
-      // Not checked in openReader(), because a failure there marks the log as down.
+      // Checked here rather than in openReader(), because a failure there marks the log as down.
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createLagMeter } from './lag-meter.ts'
 
-test('the lag is infinite until the reader reaches the end that the log had at the first observation', () => {
+test('the lag is infinite until the reader reaches the first observed end of the log', () => {
   const { lag, at } = setUp()
   at(0, 10, 100)
   at(500, 99, 200)

@@ -1,7 +1,7 @@
 export type LagMeter = {
   /** Records the sequence up to which the reader has counted, and the sequence of the last message in the log. */
   observe(counted: number, end: number): void
-  /** The lag in milliseconds. Infinite until the reader first reaches a mark. */
+  /** The lag in milliseconds. Infinite until the reader first reaches a mark; see createLagMeter. */
   lagMs(): number
   /** When the lag started to grow; undefined if the reader has counted everything. */
   laggingSince(): number | undefined

@@ -10,7 +10,10 @@ const PROBE_MS = 1_000
 /** Together with PROBE_MS, short enough to detect the loss of a leader within 3 s. */
 const PROBE_TIMEOUT_MS = 1_500
 
-/** A successful probe clears failures that are older than this. A failed append is normally retried much sooner. */
+/**
+ * A successful probe clears failures that are older than this. A failed append is normally retried much sooner, so an
+ * older failure is obsolete.
+ */
 const FORGET_MS = 5_000
 
 /** The state of the log, derived from the outcomes of appends and reads, and from the state of the stream. */
@@ -51,7 +54,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
   }
 
   function noteFailure(error: unknown): void {
-    // The link itself reports when NATS goes down and comes back.
+    // Ignore this error, because the link itself reports when NATS goes down and comes back.
     if (error instanceof NatsDownError) return
     notedAt = performance.now()
     failure = toStreamReason(error, LOG, nats)

@@ -5,7 +5,7 @@ import { MAX_REASON, toLine } from '../runtime/printable.ts'
 const SEQUENCE = 'Rejected-Sequence'
 const SUBJECT = 'Rejected-Subject'
 const REASON = 'Rejected-Reason'
-/** The size of the original body in bytes. Dead letters of earlier releases lack this header. */
+/** The size of the original body in bytes. Dead letters that earlier releases wrote lack this header. */
 const SIZE = 'Rejected-Size'
 /**
  * Present if the body was omitted because it did not fit alongside the headers. The body is then only in the original
@@ -51,8 +51,8 @@ export function readRejected(read: () => MsgHdrs | undefined, limit: number): Re
 }
 
 /**
- * Copies the headers of the original that fit and have no meaning to the server or this log. Copies nothing if the
- * headers are malformed.
+ * Copies the headers of the original that fit, except those that the server or this log interprets. Copies nothing if
+ * the headers are malformed.
  */
 export function copyHeaders(read: () => MsgHdrs | undefined, maxBytes: number): MsgHdrs {
   const kept = headers()

@@ -4,7 +4,7 @@ import type { NatsLink } from '../nats/link.ts'
 import { STREAM } from './stream.ts'
 
 const FETCH_MESSAGES = 1_000
-/** Fewer messages per pull, because a message with its body may be as large as 1 MiB. */
+/** Fewer messages per pull than without bodies, because a message with its body may be as large as 1 MiB. */
 const FETCH_BODIES = 100
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 10_000

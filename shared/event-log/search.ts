@@ -35,7 +35,7 @@ export function createSearch(id: string, incarnation: string) {
     return body.includes(bytes) || body.includes('\\')
   }
 
-  /** Returns a view, or null if the event is in a message that is not a valid batch of views. */
+  /** Returns the view, or null if the event is in a message that is not a valid batch of views. */
   function viewIn({ data, storedAt, producer }: Stored): View | null | undefined {
     try {
       return decodeViews(data, storedAt, producer).views.find((view) => view.id === id)

@@ -14,7 +14,7 @@ import { skipped } from './skipped-views.ts'
 import { createSqliteDeadLetters, deadLetterSchema } from './sqlite-dead-letters.ts'
 import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
-/** Messages per query. Such a query takes well under a millisecond. */
+/** Messages per query. A query for this many messages takes well under a millisecond. */
 const READ_MESSAGES = 256
 
 const schema = `
@@ -145,7 +145,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   }
 }
 
-/** Set once, to the creation time of the file in milliseconds, with six random digits appended. */
+/** The incarnation is set once: to the creation time of the file, with six random digits after the milliseconds. */
 function readIncarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
     new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),

@@ -57,7 +57,8 @@ export async function ensureStream(jsm: JetStreamManager, options: StreamOptions
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
     await replication.create((replicas) => create(jsm, { ...limits, ...replicas }))
   }
-  // Read the stream again: later responses may have a different creation time, which identifies a stream without an id.
+  // Read the stream again. The creation time, which identifies a stream without an id, may differ between the response
+  // to a change and later responses.
   return assertLed(await jsm.streams.info(STREAM), LOG)
 }
 
@@ -81,7 +82,10 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
   }
 }
 
-/** Precedes the incarnation id in the description of the stream, because nats-server 2.9 has no stream metadata. */
+/**
+ * Precedes the incarnation id in the description of the stream. The description contains the id because nats-server 2.9
+ * has no stream metadata.
+ */
 const INCARNATION = 'Views of videos. Incarnation: '
 
 /** The position of the last message. The incarnation of a stream without an id is its creation time. */
@@ -110,7 +114,7 @@ export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | un
   }
 }
 
-/** The log does not use the deduplication window, but the server rejects one that is longer than the maximum age. */
+/** Limits the deduplication window, because the server rejects one that is longer than the maximum age. */
 function toLimits(maxAgeMs: number): Pick<StreamConfig, 'max_age' | 'duplicate_window'> {
   return { max_age: nanos(maxAgeMs), duplicate_window: nanos(Math.min(maxAgeMs, 120_000)) }
 }

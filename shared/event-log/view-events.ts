@@ -64,7 +64,7 @@ const Events = z.compile(
   { strict: true },
 )
 
-/** Encodes views and reports as a CloudEvents batch in JSON. Deterministic. */
+/** Encodes views and reports as a CloudEvents batch in JSON. The encoding is deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
     views.map(({ id, assetId, userId, duration, watched, ...event }) => ({
@@ -86,7 +86,7 @@ export function encodeViews(views: readonly NewView[], source: string): string {
   )
 }
 
-/** The views and reports of a message, and the trace contexts of those whose traces are recorded. */
+/** The views and reports of a message, and the trace contexts of the events whose traces are recorded. */
 export type DecodedViews = {
   views: View[]
   watched?: Omit<WatchedView, 'sequence'>[]
@@ -96,7 +96,7 @@ export type DecodedViews = {
   isDeadLetter?: boolean
   /** The serials in a message whose views are not counted; undefined if there are none. */
   rejected?: SerialRange | undefined
-  /** The ids of the events in a message whose views are not counted, as far as they can be read. */
+  /** The readable ids of the events in a message whose views are not counted. */
   skippedIds?: string[]
 }
 
@@ -105,8 +105,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
- * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events. Also the maximum,
- *   because the clock of a producer may be ahead
+ * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events. It is also their
+ *   maximum `time`, because the clock of a producer may be ahead
  * @param producer the producer that the subject of the message belongs to; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
@@ -147,7 +147,7 @@ export function parseBatch(data: Uint8Array): unknown[] {
   throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
 }
 
-/** Like parseBatch, for any number of events. */
+/** Like parseBatch, but for any number of events. */
 export function parseEvents(data: Uint8Array): unknown[] {
   const json: unknown = JSON.parse(decoder.decode(data))
   return Array.isArray(json) ? json : [json]
@@ -201,7 +201,7 @@ export function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** The producer in the `source` of an event: its last segment. */
+/** The producer of an event: the last segment of its `source`. */
 export function producerIn(source: string): string {
   return source.slice(source.lastIndexOf('/') + 1)
 }

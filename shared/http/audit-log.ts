@@ -8,9 +8,9 @@ const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 const REFUSED = new Set([401, 403])
 
 type Options = {
-  /** Paths whose POSTs are reads. */
+  /** Paths where a POST is a read. */
   reads?: readonly string[]
-  /** Paths that other services write to routinely, so only refused writes are logged. */
+  /** Paths that other services write to routinely, so only refused writes to them are logged. */
   internal?: readonly string[]
 }
 

@@ -140,7 +140,7 @@ test('a 429 response has retry-after in seconds, rounded up', async () => {
 
 const everyStatus = ['/healthz', '/docs/swagger-ui.css', '/nope', '/fails', '/unavailable', '/throttled']
 
-test.each(everyStatus)('the response of %s echoes the request id', async (path) => {
+test.each(everyStatus)('the response from %s echoes the request id', async (path) => {
   const id = 'a-Z_0=9'.padEnd(128, 'x')
   const response = await createTestApp().request(path, { headers: { 'x-request-id': id } })
   expect(response.headers.get('x-request-id')).toBe(id)
@@ -148,7 +148,7 @@ test.each(everyStatus)('the response of %s echoes the request id', async (path) 
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
-test.each(everyStatus)('the response of %s has x-content-type-options: nosniff', async (path) => {
+test.each(everyStatus)('the response from %s has x-content-type-options: nosniff', async (path) => {
   const response = await createTestApp().request(path)
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
 })

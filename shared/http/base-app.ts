@@ -24,7 +24,7 @@ type Options = {
   isTrustedOrigin?: IsTrustedOrigin
   /** Runs before all routes. */
   middleware?: MiddlewareHandler<AppEnv>[]
-  /** Paths without spans, besides probes and metrics. */
+  /** Paths of requests that get no span, besides probes and metrics. */
   untraced?: readonly string[]
   /** Requests for which `/readyz` shows only the overall status, without the dependencies. Default: none. */
   hidesDetails?: (c: Context<AppEnv>) => boolean
@@ -87,7 +87,9 @@ export function createBaseApp(
   return app
 }
 
-/** Returns 405 if the path exists for other methods. Runs only if no route matches, so other requests pay no cost. */
+/**
+ * Returns 405 if the path exists for other methods. Runs only if no route matches, so it costs other requests nothing.
+ */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

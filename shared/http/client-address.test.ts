@@ -44,7 +44,7 @@ describe('the address of a client', () => {
     ['may be on the previous header line', ['198.51.100.1, 203.0.113.7', '10.0.0.1'], '203.0.113.7'],
     ['is that of the proxy if there is no header', [], '127.0.0.1'],
     ['is that of the proxy if the header is empty', [''], '127.0.0.1'],
-    ['is the first one if all are trusted', ['10.0.0.3, 10.0.0.2,10.0.0.1'], '10.0.0.3'],
+    ['is the left-most one if all are trusted proxies', ['10.0.0.3, 10.0.0.2,10.0.0.1'], '10.0.0.3'],
     ['is that of a proxy that reports its peer as unknown', ['203.0.113.7, unknown, 10.0.0.1'], '10.0.0.1'],
     ['is that of a proxy that appends an empty element', ['203.0.113.7,'], '127.0.0.1'],
     ['is not a malformed address', ['203.0.113.7, 1.2.3.4.5'], '127.0.0.1'],

@@ -7,8 +7,8 @@ import type { AppEnv } from './app-env.ts'
  * right-most address in X-Forwarded-For that is not a trusted proxy. Each trusted proxy appends the address of its own
  * peer, so anything that the client wrote into the header is further left and is never read.
  *
- * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes on whatever the client
- * wrote into it.
+ * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes on whatever `Forwarded`
+ * header the client sent.
  */
 export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): string {
   let address = peerAddressOf(c)

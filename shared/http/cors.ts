@@ -17,7 +17,7 @@ export function allowOrigins(origins: readonly string[], exposed: readonly strin
   return [
     async function allowOrigins(c, next) {
       const response = await allow(c, next)
-      // Hono's middleware replaces the response to add headers, even if the response is a stream in progress.
+      // To add headers, Hono's middleware replaces the response. Undo this if the response is a stream in progress.
       if (c.env?.outgoing?.headersSent) {
         c.res = undefined
         c.res = RESPONSE_ALREADY_SENT

@@ -53,7 +53,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   }
 }
 
-/** Converts errors of Hono, such as those for malformed JSON, because their bodies are plain text. */
+/** Converts Hono's errors, such as the error for malformed JSON, because their bodies are plain text. */
 function respondInvalid(c: Context<AppEnv>, { status, message }: HTTPException) {
   return problem(c, status, status === 400 ? [{ path: '', message }] : undefined)
 }

@@ -4,7 +4,7 @@ import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
 import { limitConcurrency } from './limit-concurrency.ts'
 
-test('requests above the limit are rejected immediately, until others finish', async () => {
+test('requests above the limit are rejected immediately until other requests finish', async () => {
   const finished: PromiseWithResolvers<void>[] = []
   const app = createBaseApp(createTestService()).get('/', limitConcurrency(2, 'requests'), async (c) => {
     const done = Promise.withResolvers<void>()

@@ -3,8 +3,9 @@ import type { MiddlewareHandler } from 'hono'
 import type { AppEnv } from './app-env.ts'
 
 /**
- * Bounds the memory for responses that clients have not read yet; each of them stays in memory as a whole. Above the
- * maximum, closes the connection of the oldest one, because a client that reads would have received it long ago.
+ * Bounds the memory for unread responses: each response stays in memory as a whole until the client has read it. Above
+ * the maximum, closes the connection of the oldest unread response, because a client that reads would have received
+ * that response long ago.
  * @param max the maximum number of unread responses
  */
 export function limitUnread(max: number): MiddlewareHandler<AppEnv> {

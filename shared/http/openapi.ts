@@ -11,7 +11,7 @@ type Operation = {
   tags?: string[]
   /** Responses by status; an array if the client can choose the media type. */
   responses: Record<number, Response | Response[]>
-  /** Headers of the 200 response, besides the common ones, by name. */
+  /** Headers of the 200 response by name, besides the common headers. */
   responseHeaders?: Record<string, object>
   /** Describes parameters that are not validated by a schema. */
   parameters?: NonNullable<DescribeRouteOptions['parameters']>
@@ -25,7 +25,7 @@ type Operation = {
   isWrite?: boolean
   /** If true, the route requires the read token or the write token whenever a read token is set. */
   namesUsers?: boolean
-  /** Security schemes that authorize a call, besides the two tokens. Any one of them suffices. */
+  /** Security schemes that authorize a call, besides the read token and the write token. Any one scheme suffices. */
   security?: SecurityScheme[]
 }
 

@@ -10,7 +10,7 @@ import { toWriteToken } from './write-token.ts'
 const load = (value: string) => loadSettings({ READ_TOKEN: readToken }, { args: [], env: { READ_TOKEN: value } })
 const TOKEN = 'sixteen-letters!'
 
-test('READ_TOKEN has at least 16 characters without spaces', () => {
+test('READ_TOKEN must have at least 16 characters and no spaces', () => {
   expect(load('')).toEqual({})
   expect(load(TOKEN).READ_TOKEN?.reveal()).toBe(TOKEN)
   for (const invalid of [TOKEN.slice(1), `${TOKEN} `, `${TOKEN}é`]) expect(() => load(invalid)).toThrow(UsageError)

@@ -30,7 +30,7 @@ function createSlowHandler(maxBytes: number, handled: Promise<void>) {
     async handle(incoming: Parameters<typeof receive>[0]): Promise<number> {
       try {
         using received = await receive(incoming)
-        // Node emits `close` in the meantime.
+        // Wait until Node has emitted `close`.
         await setImmediate()
         inFlight += 1
         await handled

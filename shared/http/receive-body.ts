@@ -9,8 +9,8 @@ const BODY_TIMEOUT_MS = 10_000
 const CHUNK_OVERHEAD_BYTES = 256
 
 /**
- * Reads and discards a body, for up to 10 s. Otherwise, Hono's adapter closes the connection 500 ms after the response,
- * and a client that is still sending its body may miss the response.
+ * Reads and discards a body, for up to 10 s. Without this, Hono's adapter would close the connection 500 ms after the
+ * response, and a client that is still sending its body might miss the response.
  */
 export async function discardBody(incoming: IncomingMessage): Promise<void> {
   incoming.resume()
@@ -25,8 +25,8 @@ export type ReceivedBody = Disposable & { body: Buffer }
  * body is disposed. When there is no room, the body that has been arriving for the longest time is refused, so that
  * slow senders do not keep others out.
  *
- * The returned function throws UnavailableError with `details` if the body is refused, and HTTPException: 408 if the
- * body takes too long, 400 if the client aborts it.
+ * The returned function throws UnavailableError with `details` if the body is refused. It throws HTTPException with
+ * status 408 if the body takes too long, and with status 400 if the client aborts it.
  */
 export function createBodyReceiver(
   maxBytes: number,

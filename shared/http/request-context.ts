@@ -7,7 +7,7 @@ const SERVER = { kind: 'server' } as const
 
 type Options = {
   tracing: Tracing
-  /** Paths without spans, because clients poll them or keep their responses open. */
+  /** Paths of requests that get no span, because clients poll them or keep their responses open. */
   untraced: readonly string[]
 }
 
@@ -22,7 +22,7 @@ export function requestContext({ tracing, untraced }: Options): MiddlewareHandle
   const isUntraced = new Set(untraced)
   return function requestContext(c, next) {
     const span = isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing)
-    // If the caller started the trace, other requests may have the same trace id.
+    // If the caller started the trace, the trace id is not unique to this request: other requests may share the trace.
     const isNewTrace = headerOf(c, 'traceparent') === undefined
     const requestId = toRequestId(headerOf(c, REQUEST_ID), isNewTrace ? span.traceId : undefined)
     c.set('requestId', requestId)
@@ -50,8 +50,8 @@ export function idsOf(c: Context<AppEnv>) {
 }
 
 /**
- * Sets a header before Hono's response exists: on Node's response if there is a server, because a second header makes
- * Hono build a Headers object, which is slow.
+ * Sets a header before Hono's response exists. With a server, sets it on Node's response, because Hono would build a
+ * Headers object for a second header, which is slow.
  */
 export function setResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
   const outgoing = c.env?.outgoing
@@ -66,7 +66,7 @@ export function appendResponseHeader(c: Context<AppEnv>, name: string, value: st
   else c.header(name, value, { append: true })
 }
 
-/** Reads a header from Node's request if there is a server, which is cheaper than Hono's Headers object. */
+/** Reads a header. With a server, reads it from Node's request, which is cheaper than Hono's Headers object. */
 export function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)

@@ -43,14 +43,15 @@ export function validate<Name extends Target, Schema extends z.ZodType>(
       return problem(c, 400, [{ path: '', message: UNREADABLE }])
     }
   }
-  // The OpenAPI document is generated from the properties of the middleware. A compiled schema has no metadata.
+  // The OpenAPI document is generated from the middleware's properties. Take them from the original schema, because a
+  // compiled schema has no metadata.
   return Object.assign(validateSafely, validator(target, schema))
 }
 
 /**
  * Requires a JSON body of at most `limit` bytes. Returns 415 for a different content type, 411 without a
  * content-length, and 413 above the limit. Node enforces the declared length, so the body need not be read to check it.
- * Up to twice the limit, the body is discarded as it arrives, so that the client receives the 413. Returns 408 if the
+ * A body of up to twice the limit is discarded as it arrives, so that the client receives the 413. Returns 408 if the
  * body takes more than 10 s to arrive, and 503 if the bodies in flight on this route take too much memory.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {

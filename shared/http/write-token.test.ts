@@ -15,7 +15,7 @@ import {
 
 const load = (env: Record<string, string>) => loadSettings(writeSettings, { args: [], env })
 
-test('writes are open by default, but only on loopback', () => {
+test('by default, no token is set, and ALLOW_OPEN_WRITES is off', () => {
   expect(load({})).toEqual({ ALLOW_OPEN_WRITES: false })
   const { ALLOW_OPEN_WRITES, WRITE_TOKEN } = load({ ALLOW_OPEN_WRITES: '1', WRITE_TOKEN: 'a~!' })
   expect([ALLOW_OPEN_WRITES, WRITE_TOKEN?.sent.reveal(), WRITE_TOKEN?.accepted.length]).toEqual([true, 'a~!', 1])
@@ -35,7 +35,7 @@ test('the error for a rejected token does not contain the token', () => {
   expect(() => load({ WRITE_TOKEN: 's3cr3t with spaces' })).toThrow(/^WRITE_TOKEN is "…": it must be printable ASCII/)
 })
 
-test('during a rotation both tokens are accepted, and nothing else', async () => {
+test('during a rotation, both tokens are accepted, but no others', async () => {
   const { WRITE_TOKEN } = load({ WRITE_TOKEN: 'new-token old-token' })
   expect(WRITE_TOKEN?.sent.reveal()).toBe('new-token')
   const app = new Hono<AppEnv>().post('/', requireWriteToken(WRITE_TOKEN), (c) => c.text('written'))
@@ -49,7 +49,7 @@ test('during a rotation both tokens are accepted, and nothing else', async () =>
 })
 
 test.each([
-  // host, token, allowed: rejected, warned
+  // HOST, token, ALLOW_OPEN_WRITES, refuses to start, warns
   ['127.0.0.1', undefined, false, false, false],
   ['127.1.2.3', undefined, false, false, false],
   ['localhost', undefined, false, false, false],

@@ -48,7 +48,7 @@ type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: strin
 
 /**
  * Prevents writes from being open to a network by accident.
- * @throws UsageError if writes are open, or the token is too short
+ * @throws UsageError if writes would be open, or the token is too short
  */
 export function assertWritesProtected(settings: WriteSettings, log: Logger): void {
   const { WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST } = settings
@@ -107,7 +107,8 @@ export function createBearerCheck(tokens: readonly Secret[]): (authorization: st
   const expected = tokens.map((token) => digest(`Bearer ${token.reveal()}`))
   return (authorization = '') => {
     const given = digest(authorization.replace(/^bearer /i, 'Bearer '))
-    // The constant-time comparison requires inputs of equal length. Every token is compared, even after a match.
+    // Compare digests, because a constant-time comparison requires equal lengths. Compare every token, even after a
+    // match.
     return expected.map((each) => timingSafeEqual(given, each)).includes(true)
   }
 }

@@ -35,7 +35,7 @@ export type EventStream<Channel> = {
 type Deps = {
   metrics: Metrics
   stopping: AbortSignal
-  /** Called when no subscriber is left; more than once if multiple subscribers disconnect together. */
+  /** Called when no subscriber is left. May be called more than once if multiple subscribers disconnect together. */
   onEmpty: () => void
   heartbeatMs?: number | undefined
   maxSubscribers?: number | undefined
@@ -80,7 +80,7 @@ export function createEventStream<Channel>(deps: Deps): EventStream<Channel> {
 
   stopping.addEventListener('abort', () => {
     clearInterval(heartbeat)
-    // end() would wait for slow consumers.
+    // Do not call end(), which would wait for slow consumers.
     for (const subscriber of subscribers.keys()) subscriber.destroy()
   })
 
@@ -91,7 +91,7 @@ export function createEventStream<Channel>(deps: Deps): EventStream<Channel> {
       // A pipelined response has no socket yet, and no event would report its end.
       if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
-      // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
+      // Copy the headers that middleware, such as CORS, has set on Hono's response, because that response is not sent.
       open(outgoing, channel, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
       // Without the reset, Hono would merge the two responses and send the result again.
       c.res = undefined

@@ -11,7 +11,7 @@ import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-/** Longer than a busy machine may pause the test. */
+/** Longer than any pause of the test on a busy machine. */
 const KEEP_MS = 10_000
 const SHORT_KEEP_MS = 500
 const HEARTBEAT_MS = 150
@@ -69,7 +69,7 @@ describe('a subscriber that reconnects', () => {
     expect(await receivedAtOnce(subscribe, three)).toEqual([])
   })
 
-  test('receives a snapshot if it missed one', async () => {
+  test('receives a snapshot if the missed events include a snapshot', async () => {
     const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     await publishTo(first, publish, snapshot())

@@ -10,7 +10,7 @@ import { withoutUsers } from './without-users.ts'
 /** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
 
-/** Starts publishing, with a snapshot first. Returns a function that stops publishing. */
+/** Starts publishing, beginning with a snapshot. Returns a function that stops publishing. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 /** `public` events have no user ids. */
@@ -32,7 +32,10 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
   maxSubscribers?: number
 }
 
-/** Broadcasts live counts. Subscribes to the source only while there are subscribers. */
+/**
+ * Broadcasts live counts. Keeps the source open while there are subscribers, and for `keepMs` milliseconds after the
+ * last one leaves.
+ */
 export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs, staleMs)
   const stream = createEventStream<Visibility>({ ...deps, onEmpty: stopLater })

@@ -15,7 +15,7 @@ export function applyChanges({ top, seconds, ...snapshot }: LiveSnapshot, change
   }
 }
 
-/** Merges two consecutive changes into one. */
+/** Merges two consecutive `changes` events into one. */
 export function mergeChanges(earlier: LiveChanges, later: LiveChanges): LiveChanges {
   const qualified = later.qualified ?? earlier.qualified
   const viewers = later.viewers ?? earlier.viewers

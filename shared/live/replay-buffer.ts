@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
-/** The state may be stale if nothing is added for this long, which exceeds the interval between two heartbeats. */
+/** If nothing is added for this long, the state may be stale. The limit exceeds the interval between two heartbeats. */
 const STALE_MS = 2_000
 
 /**

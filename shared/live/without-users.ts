@@ -1,7 +1,7 @@
 import type { LiveChanges, LiveSnapshot } from '../contracts/live.ts'
 import type { NumberedEvent } from './replay-buffer.ts'
 
-/** The event for subscribers that may not see user ids. */
+/** Removes user ids from an event, for subscribers that may not see them. */
 export function withoutUsers(numbered: NumberedEvent): NumberedEvent {
   if (numbered.event === 'snapshot') return { ...numbered, data: snapshotWithoutUsers(numbered.data) }
   return { ...numbered, data: changesWithoutUsers(numbered.data) }

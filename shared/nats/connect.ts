@@ -11,8 +11,9 @@ type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSi
 
 /**
  * Connects to the first server that responds. Servers are tried in random order. The connection ends when its socket
- * closes; to reconnect, call this again. The client's own reconnect is off, because data from the old socket would reach
- * the parser of the new connection, which would then print raw protocol data, stop reading, and stay open.
+ * closes; to reconnect, call this again. The client's own reconnect is off, because data from the old socket would
+ * reach the parser of the new connection. The parser would then print raw protocol data and stop reading, but the
+ * connection would stay open.
  * @param timeoutMs connect timeout for each server
  * @param signal aborts the attempt
  * @throws NatsTlsError, or an error from the client

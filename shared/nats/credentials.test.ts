@@ -34,11 +34,11 @@ async function write(name: string, text: string): Promise<string> {
 test.each([
   ['NATS_NKEY', 'SUAM-marker'],
   ['NATS_NKEY', seedOf(nkeys.createAccount())],
-])('%s must be the seed of a user, and the error for another value does not reveal the value', (name, value) => {
+])('%s must be the seed of a user, and the error for any other value does not reveal the value', (name, value) => {
   expect(() => accessOf({ NATS_URL: 'a', [name]: value })).toThrow(`${name} is "…": it must be the seed of a user nkey`)
 })
 
-test('NATS_CREDS must be a credentials file, and the error for another file does not reveal its content', async () => {
+test('NATS_CREDS must be a credentials file, and the error for any other file hides its content', async () => {
   const jwtOnly = createOperator().createCreds().split('\n\n')[0] ?? ''
   for (const text of ['s3cr3t-marker', '', jwtOnly]) {
     const file = await write('bad.creds', text)

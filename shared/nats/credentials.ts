@@ -18,7 +18,7 @@ export type NatsAccess = {
   servers: readonly string[]
   /** A PEM file of certificate authorities, which is read for each connection. If it is set, TLS is required. */
   ca?: string | undefined
-  /** Called for each connection, so that a renewed credentials file is used. */
+  /** Called for each connection, so that a renewed credentials file takes effect. */
   authenticate?: (() => Authenticator) | undefined
 }
 

@@ -7,7 +7,10 @@ import { withoutBrackets } from '../runtime/origin.ts'
 const DEFAULT_PORT = 4222
 const MAX_INFO_BYTES = 64 * 1_024
 
-/** What a server sends before the client sends anything. Unauthenticated: anyone on the network may have sent it. */
+/**
+ * What a server sends before the client sends anything. It is not authenticated: anyone on the network may have sent
+ * it.
+ */
 export type Greeting = { offersTls: boolean }
 
 /**

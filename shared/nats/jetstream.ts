@@ -66,7 +66,10 @@ export function isWithoutLeader(error: unknown): boolean {
   return error instanceof NoLeaderError || hasCode(error, CLUSTER_NOT_AVAILABLE)
 }
 
-/** Formats the failure of a request to a stream or bucket. Without a leader, most requests get no response. */
+/**
+ * Formats the failure of a request to a stream or bucket. In a cluster, attributes a timeout to the leader, because
+ * most requests time out while there is no leader.
+ */
 export function toStreamReason(error: unknown, what: string, nats: Pick<NatsLink, 'connection' | 'state'>): string {
   const isClustered = nats.state() === 'up' && nats.connection().info?.cluster !== undefined
   if (isWithoutLeader(error)) return `${what} has no leader`
@@ -82,7 +85,10 @@ export function toJetStreamReason(error: unknown): string {
   return toReason(error)
 }
 
-/** The first message on a subject at or after a sequence. The client's types lack this query of nats-server 2.9. */
+/**
+ * The first message on a subject at or after a sequence. nats-server supports this query from 2.9 on, but the client's
+ * types lack it.
+ */
 export function nextMessage(jsm: JetStreamManager, stream: string, subject: string, sequence: number) {
   const query = { seq: sequence, next_by_subj: subject }
   return unlessNotFound(jsm.streams.getMessage(stream, query))

@@ -13,10 +13,10 @@ import { createTransitions } from './transitions.ts'
 
 const RECONNECT_WAIT_MS = 250
 
-/** On a cold start, NATS may start a few seconds later than the services. */
+/** How long to wait before the first warning: on a cold start, NATS may start a few seconds later than the services. */
 const COLD_START_MS = 5_000
 
-/** Bounds the flush of pending messages on close. */
+/** Bounds how long closing waits until pending messages are flushed. */
 const FLUSH_TIMEOUT_MS = 200
 
 /** Thrown while there is no connection to NATS. */
@@ -38,7 +38,7 @@ export type NatsLink = AsyncDisposable & {
   connection(): NatsConnection
   /** Resolves once the connection is up; rejects if `signal` aborts. */
   up(signal: AbortSignal): Promise<NatsConnection>
-  /** Aborts when the current connection goes down; already aborted while there is no connection. */
+  /** Returns a signal that aborts when the connection goes down. Without a connection, it has already aborted. */
   down(): AbortSignal
   /** Calls `callback` with each new connection, and immediately if one is already up. */
   onUp(callback: (connection: NatsConnection) => void): void
@@ -53,7 +53,7 @@ export function openNatsLink(options: Options): NatsLink {
   const callbacks: ((connection: NatsConnection) => void)[] = []
   const openedAt = performance.now()
   const transitions = createTransitions(log)
-  /** Other servers of the cluster, as announced by the last server. */
+  /** Other servers of the cluster, as announced by the server of the last connection. */
   let announced: string[] = []
   let connection: NatsConnection | undefined
   let reason: string | undefined = 'not connected yet'
@@ -116,7 +116,7 @@ export function openNatsLink(options: Options): NatsLink {
 
   const running = retry(live, { signal: shutdown.signal, initialMs: RECONNECT_WAIT_MS, onFailure })
 
-  /** The client closes a connection a few microtasks before it reports the close. */
+  /** The connection, unless it has closed: the client reports the close a few microtasks later. */
   const usable = () => (connection?.isClosed() ? undefined : connection)
 
   return {

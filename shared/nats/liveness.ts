@@ -54,7 +54,7 @@ export async function untilLost(connection: NatsConnection, signal: AbortSignal)
     return await Promise.race([silent.promise, closed, aborted.promise])
   } finally {
     clearInterval(timer)
-    // The signal outlives the connection, and would keep it in memory.
+    // The signal outlives the connection, and its listener would keep the connection in memory.
     signal.removeEventListener('abort', onAbort)
   }
 }

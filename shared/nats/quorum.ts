@@ -38,7 +38,7 @@ export function describeOutage({ cluster }: Clustered, what: string): string | u
   return `the leader of ${what} has no majority: ${online} of ${all} replicas respond`
 }
 
-/** A replica that was seen 0 ns ago and is not current has not contacted its new leader yet. */
+/** A new leader reports a replica that has not contacted it yet as seen 0 ns ago and not current. */
 export function isOnline({ active, current, offline }: PeerInfo): boolean {
   return !offline && millis(active) < SILENT_MS && (active > 0 || current)
 }

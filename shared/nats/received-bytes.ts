@@ -3,8 +3,8 @@ import type { NatsConnection } from 'nats'
 
 /**
  * Counts the bytes that arrive over a connection, including those of incomplete messages. The client itself counts only
- * complete messages, and hides its socket. If the socket is not found, because a client version keeps it elsewhere,
- * this falls back to counting messages.
+ * complete messages, and hides its socket. If a version of the client keeps the socket elsewhere, counts messages
+ * instead.
  */
 export function countReceived(connection: NatsConnection): () => number {
   let found: unknown = connection

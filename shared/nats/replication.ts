@@ -8,7 +8,10 @@ import { isAtLeast, REPLICATING_VERSION } from './server-version.ts'
 const RETRY_MS = 10_000
 
 export type ReplicationSettings = {
-  /** EVENTS_REPLICAS. If undefined, a new stream has one replica, and an existing stream keeps its replicas. */
+  /**
+   * The value of EVENTS_REPLICAS. If undefined, a new stream has one replica, and an existing stream keeps its
+   * number of replicas.
+   */
   replicas?: number | undefined
   /** If true, existing streams are changed too. Only one service may be the owner. */
   isOwner?: boolean
@@ -40,7 +43,7 @@ export type Replication = {
  */
 export function createReplication(deps: Deps): Replication {
   const { nats, log, name, replicas, isOwner = false, isCompressed = false } = deps
-  /** The creation time of the stream to which the settings were applied. */
+  /** The creation time of the stream, once a second check has confirmed that the settings took effect. */
   let settled: string | undefined
   let applied: string | undefined
   let isChanging = false
@@ -119,7 +122,7 @@ export function createReplication(deps: Deps): Replication {
       readVersion()
       const isDue = isOwner && settled !== info.created && performance.now() >= retryAt
       if (!isDue) return report(diagnose(info.config))
-      // After a change, the next check sees the new configuration.
+      // After a change, wait for the next check, which gets the new configuration.
       if (!(await apply(jsm, info))) report(diagnose(info.config))
     },
     problem: () => problem,

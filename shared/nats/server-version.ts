@@ -1,5 +1,5 @@
 /**
- * The first version that replicates streams safely, and that compresses streams. In earlier versions, a replicated
+ * The first server version that replicates streams safely and can compress them. In earlier versions, a replicated
  * stream may store a message twice, or lose one that it acknowledged.
  */
 export const REPLICATING_VERSION = '2.10'

@@ -9,7 +9,7 @@ test('servers are separated by commas, and may have a scheme and a port', () => 
   expect(load('nats://a:4222, tls://b,c:1').map(String)).toEqual(['nats://a:4222', 'tls://b', 'c:1'])
 })
 
-test('a server may have credentials, which are not printed, and be an IPv6 address', () => {
+test('a server may have credentials, which are not printed, and may be an IPv6 address', () => {
   const servers = load('nats://user:password@[::1]:4222,token@a')
   expect(servers.map((server) => server.reveal())).toEqual(['nats://user:password@[::1]:4222', 'token@a'])
   expect(servers.map(String)).toEqual(['nats://[::1]:4222', 'a'])

@@ -1,9 +1,9 @@
 const MIN_TICKS = 5
-/** Assumed until the first response. */
+/** The round trip that is assumed until the first response. */
 const INITIAL_ROUND_TRIP_TICKS = 4
-/** An upper bound, because a response that waits behind a large message takes longer than a round trip. */
+/** Caps the measured round trip, because a response that waits behind a large message takes longer. */
 const MAX_ROUND_TRIP_TICKS = 10
-/** The slowest connection on which a large message may be published: 4 Mbit/s. */
+/** The assumed minimum rate at which published data is transferred: 4 Mbit/s. */
 const MIN_BYTES_PER_TICK = 50_000
 
 /**
@@ -18,11 +18,11 @@ export function createSilenceLimit() {
 
   return {
     ticks: () => Math.max(MIN_TICKS, 2 * roundTripTicks + 2) + transferTicks(),
-    /** @param bytesSent over the connection so far */
+    /** @param bytesSent the number of bytes sent over the connection so far */
     onPing(bytesSent: number): void {
       pinged = bytesSent
     },
-    /** @param ticks since the ping */
+    /** @param ticks the number of ticks since the ping */
     onPong(ticks: number): void {
       if (transferTicks() === 0) roundTripTicks = Math.min(ticks, MAX_ROUND_TRIP_TICKS)
       acknowledged = pinged

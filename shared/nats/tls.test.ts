@@ -85,7 +85,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
 
   test.each([
     ['the certificate is for another address', ['IP:127.0.0.2'], {}, /altnames/],
-    ['the certificate is for localhost, and the address is an IP', ['DNS:localhost'], {}, /altnames/],
+    ['the certificate is for localhost, but the address is an IP address', ['DNS:localhost'], {}, /altnames/],
     ['the certificate has expired', ['IP:127.0.0.1'], { days: -1 }, /expired/],
   ])('a server is refused, and gets no password, if %s', async (_, names, options, reason) => {
     await using nats = await startTls(names, options)
@@ -110,7 +110,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     }
   })
 
-  test('tls:// for one server requires TLS for the others too', async () => {
+  test('tls:// for one server requires TLS for all servers', async () => {
     await using nats = await startTls(['IP:127.0.0.1'])
     await using plain = await startNatsServer()
     for (let attempt = 0; attempt < 4; attempt += 1) {

@@ -9,7 +9,7 @@ const event = (id: string, at: number): Event => ({ id, assetId: `asset-${at % 7
 const create = (max: number) => createRecentRecords({ max, codec: eventCodec })
 
 const size = fc.oneof(fc.nat(20), fc.integer({ min: PAGE_RECORDS - 5, max: 3 * PAGE_RECORDS }))
-/** Adds this many events, or restores the records with at most this maximum. */
+/** A step adds this many events, or restores the records with at most this maximum. */
 const step = fc.oneof(fc.record({ add: size }), fc.record({ restore: size }))
 
 test('exactly the most recent events are found by their ids, even after a restore', () => {

@@ -7,13 +7,16 @@ import {
 } from './record-bytes.ts'
 import { createRecordIndex } from './record-index.ts'
 import {
-  createNextPage,
   type FrozenPage,
   freezePage,
+  hashOf,
+  linkRecord,
   PAGE_RECORDS,
+  previousOf,
   type RecordPage,
   restorePage,
   setMark,
+  useLastPage,
 } from './record-page.ts'
 
 /** The minimum size of the index if `keeps` decides how many records are kept. */
@@ -26,13 +29,6 @@ export type RecordCodec<Item> = {
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
-/** `items` decodes each record as it is read. `bytes` yields the bytes that the codec wrote for each record. */
-export type RecordList<Item> = {
-  size: number
-  items(): IteratorObject<Item>
-  bytes(): IteratorObject<Uint8Array>
-}
-
 export type RecentRecords<Item> = {
   /** Returns the number of the record; undefined if no records are kept. */
   add(item: Item): number | undefined
@@ -40,16 +36,12 @@ export type RecentRecords<Item> = {
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
   /** Like `find`, but also returns the number of the record. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
-  /** The last record before the record `number` that has the same id, and that `isWanted` accepts. */
-  findBefore(number: number, isWanted: (item: Item) => boolean): Item | undefined
-  /** A number that is stored with a record, 0 to 2^32 - 1. Unlike the record itself, it may change. */
+  /** A number from 0 to 2^32 - 1 that is stored with a record. Unlike the record itself, the mark may change. */
   mark(number: number): number
   setMark(number: number, mark: number): void
   /** The oldest record that is kept. */
   oldest(): Item | undefined
-  /** A snapshot of the records, without copying them. */
-  list(): RecordList<Item>
-  /** A snapshot of the pages. Records never change, so they are not copied. Marks are copied on write. */
+  /** Returns a snapshot of the pages. Records never change, so they are not copied. Marks are copied on write. */
   freeze(): FrozenPage[]
   /** Appends a frozen page. */
   restore(page: FrozenPage): void
@@ -59,7 +51,7 @@ type Options<Item> = {
   /** The number of records to keep; a minimum if `keeps` is set. */
   max: number
   codec: RecordCodec<Item>
-  /** A page of older records is kept as long as this accepts its last record, given the newest record. */
+  /** Decides whether to keep a page of old records. Called with the last record of the page, and the newest record. */
   keeps?: ((item: Item, newest: Item) => boolean) | undefined
 }
 
@@ -79,20 +71,13 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return pages[Math.floor(number / PAGE_RECORDS) - firstPage]
   }
 
-  function openPage(): RecordPage {
-    const last = pages.at(-1)
-    if (last && last.count < PAGE_RECORDS) return last
-    const page = createNextPage(last)
-    pages.push(page)
-    return page
+  function hashAt(bytes: Buffer, start: number): number {
+    return index.hash(bytes, start, endOfId(bytes, start))
   }
 
-  /** Adds the last record of a page, which starts at `start`, to the index. */
-  function link(page: RecordPage, start: number): void {
-    const bytes = page.writer.buffer()
-    page.starts[page.count] = start
-    page.previous[page.count] = index.replaceLast(bytes, start, endOfId(bytes, start), next)
-    page.count += 1
+  /** Adds the last record of a page to the index. The record starts at `start`. */
+  function link(page: RecordPage, start: number, hash: number): void {
+    linkRecord(page, start, hash, index.replaceLast(hash, next))
     next += 1
   }
 
@@ -124,15 +109,15 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return true
   }
 
-  /** Searches backwards from the record with the number `last`, which is in the bucket of the id. */
-  function search(last: number, id: Buffer, isWanted: (item: Item) => boolean) {
-    let number = last
+  /** Searches the bucket of an id backwards. */
+  function search(id: Buffer, hash: number, isWanted: (item: Item) => boolean) {
+    let number = index.last(hash, next)
     while (number >= oldestNumber()) {
       const page = pageOf(number)
       if (page === undefined) return undefined
-      const item = hasId(page, number, id) ? read(number) : undefined
+      const item = hashOf(page, number) === hash && hasId(page, number, id) ? read(number) : undefined
       if (item !== undefined && isWanted(item)) return { number, item }
-      number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
+      number = index.earlier(number, previousOf(page, number))
     }
     return undefined
   }
@@ -140,46 +125,30 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
   function locate(id: string, isWanted: (item: Item) => boolean = () => true) {
     idWriter.clear()
     idWriter.id(id)
-    const last = index.last(idWriter.buffer(), 0, idWriter.length(), next)
-    return search(last, idWriter.buffer().subarray(0, idWriter.length()), isWanted)
+    const wanted = idWriter.buffer().subarray(0, idWriter.length())
+    return search(wanted, hashAt(wanted, 0), isWanted)
   }
 
   return {
     add(item) {
       if (max === 0 && !keeps) return undefined
-      const page = openPage()
+      const page = useLastPage(pages)
       const start = page.writer.length()
       page.writer.id(item.id)
       codec.write(page.writer, item, page.names)
-      link(page, start)
+      link(page, start, hashAt(page.writer.buffer(), start))
       // With `keeps`, dropOld() decodes records, so call it only once per page.
       if (!keeps || page.count === 1) dropOld()
       return next - 1
     },
     find: (id, isWanted) => locate(id, isWanted)?.item,
     locate,
-    findBefore(number, isWanted) {
-      const page = pageOf(number)
-      const before = index.earlier(number, page?.previous[number % PAGE_RECORDS] ?? 0)
-      if (page === undefined || before < oldestNumber()) return undefined
-      const bytes = page.writer.buffer()
-      const start = page.starts[number % PAGE_RECORDS] ?? 0
-      return search(before, bytes.subarray(start, endOfId(bytes, start)), isWanted)?.item
-    },
     mark: (number) => pageOf(number)?.marks?.[number % PAGE_RECORDS] ?? 0,
     setMark(number, mark) {
       const page = pageOf(number)
       if (page) setMark(page, number % PAGE_RECORDS, mark)
     },
     oldest: () => (oldestNumber() < next ? read(oldestNumber()) : undefined),
-    list() {
-      const listed = pages.map(({ writer, starts, count, names }) => {
-        const bytes = writer.buffer().subarray(0, writer.length())
-        return { bytes, starts: starts.subarray(0, count), names }
-      })
-      const size = listed.reduce((sum, { starts }) => sum + starts.length, 0)
-      return { size, items: () => decode(listed, codec), bytes: () => split(listed) }
-    },
     freeze: () => pages.map((page, n) => freezePage(page, firstPage + n)),
     restore(frozen) {
       if (max === 0 && !keeps) return
@@ -189,25 +158,11 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
       }
       const page = restorePage(frozen)
       pages.push(page)
-      for (const start of frozen.starts) link(page, start)
+      const { bytes, starts } = frozen
+      // Link the records in a separate loop, so that the processor can load many buckets in parallel.
+      const hashes = starts.map((start) => hashAt(bytes, start))
+      for (const [n, start] of starts.entries()) link(page, start, hashes[n] ?? 0)
       dropOld()
     },
-  }
-}
-
-type ListedPage = Pick<FrozenPage, 'bytes' | 'starts' | 'names'>
-
-function* decode<Item>(pages: readonly ListedPage[], codec: RecordCodec<Item>): Generator<Item> {
-  for (const { bytes, starts, names } of pages) {
-    for (const start of starts) {
-      const reader = createRecordReader(bytes, start)
-      yield codec.read(reader, reader.id(), names)
-    }
-  }
-}
-
-function* split(pages: readonly ListedPage[]): Generator<Uint8Array> {
-  for (const { bytes, starts } of pages) {
-    for (const [index, start] of starts.entries()) yield bytes.subarray(endOfId(bytes, start), starts[index + 1])
   }
 }

@@ -20,8 +20,9 @@ export type RecordWriter = {
   byte(value: number): void
   uint16(value: number): void
   double(value: number): void
-  /** The id of an asset or user, of at most 128 characters. */
+  /** Appends the id of an asset or user, which has at most 128 characters. */
   ascii(text: string): void
+  bytes(source: Uint8Array): void
   /** The id of an event, which may be any text. Its bytes are never a prefix of the bytes of a different id. */
   id(text: string): void
 }
@@ -78,6 +79,11 @@ export function createRecordWriter(given: Buffer, length = 0): RecordWriter {
       writeLatin1(buffer, length, text)
       length += text.length
     },
+    bytes(source) {
+      reserve(source.length)
+      buffer.set(source, length)
+      length += source.length
+    },
     id(id) {
       reserve(17)
       if (writeUuid(buffer, length + 1, id)) {
@@ -130,9 +136,14 @@ export function createRecordReader(bytes: Buffer, start = 0): RecordReader {
 
 /** Returns the offset after the id that starts at `start`. */
 export function endOfId(bytes: Buffer, start: number): number {
-  const kind = bytes.readUInt8(start)
+  const kind = bytes[start]
   if (kind === UUID) return start + 17
   return start + 5 + (kind === LATIN1 ? 1 : 2) * bytes.readUInt32LE(start + 1)
+}
+
+/** Returns the offset after the `ascii` value that starts at `start`. */
+export function endOfAscii(bytes: Buffer, start: number): number {
+  return start + 1 + (bytes[start] ?? 0)
 }
 
 /** @returns false if a character does not fit into a byte; the target may then have changed */

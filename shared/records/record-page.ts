@@ -8,13 +8,13 @@ const FIRST_PAGE_BYTES = 4_096
 export type RecordPage = {
   writer: RecordWriter
   starts: Uint32Array
-  /** For each record, a reference to the previous record in its bucket; see RecordIndex. */
-  previous: Uint32Array
+  /** Two numbers for each record: a reference to the previous record in its bucket, and its hash; see RecordIndex. */
+  links: Uint32Array
   count: number
   names: string[]
   /** The marks of the records, which may change; undefined if all are 0. */
   marks: Uint32Array | undefined
-  /** If true, the marks must be copied before they change. */
+  /** If true, a frozen page shares the marks, so they must be copied before they change. */
   isFrozen: boolean
 }
 
@@ -28,8 +28,37 @@ export type FrozenPage = {
   marks?: Uint32Array | undefined
 }
 
+/** Returns the last page. If it is full, or there is none, adds a page first. */
+export function useLastPage(pages: RecordPage[]): RecordPage {
+  const last = pages.at(-1)
+  if (last && last.count < PAGE_RECORDS) return last
+  const page = createNextPage(last)
+  pages.push(page)
+  return page
+}
+
+/**
+ * Completes the last record of a page, which starts at `start`.
+ * @param previous a reference to the previous record in its bucket; see RecordIndex
+ */
+export function linkRecord(page: RecordPage, start: number, hash: number, previous: number): void {
+  page.starts[page.count] = start
+  page.links[2 * page.count] = previous
+  page.links[2 * page.count + 1] = hash
+  page.count += 1
+}
+
+/** Returns the reference from the record with this number to the previous record in its bucket. */
+export function previousOf({ links }: RecordPage, number: number): number {
+  return links[2 * (number % PAGE_RECORDS)] ?? 0
+}
+
+export function hashOf({ links }: RecordPage, number: number): number {
+  return links[2 * (number % PAGE_RECORDS) + 1] ?? 0
+}
+
 /** Trims a full page to the size of its records, and creates the next page with the same initial size. */
-export function createNextPage(last: RecordPage | undefined): RecordPage {
+function createNextPage(last: RecordPage | undefined): RecordPage {
   if (last) last.writer = trim(last.writer)
   return createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))
 }
@@ -65,9 +94,9 @@ export function setMark(page: RecordPage, index: number, mark: number): void {
   page.marks[index] = mark
 }
 
-function createPage(writer: RecordWriter, names: readonly string[] = []): RecordPage {
-  const [starts, previous] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(PAGE_RECORDS)]
-  return { writer, starts, previous, count: 0, names: [...names], marks: undefined, isFrozen: false }
+export function createPage(writer: RecordWriter, names: readonly string[] = []): RecordPage {
+  const [starts, links] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(2 * PAGE_RECORDS)]
+  return { writer, starts, links, count: 0, names: [...names], marks: undefined, isFrozen: false }
 }
 
 function trim(writer: RecordWriter): RecordWriter {

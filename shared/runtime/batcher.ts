@@ -16,19 +16,20 @@ type Options<Item, Result> = {
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
   /** Maximum batch size. */
   maxItems: number
-  /** Time budget per item in milliseconds, from the time it was added. */
+  /** Time budget per item in milliseconds, starting when the item is added. */
   budgetMs: number
 }
 
 type Batch<Item, Result> = { items: Item[]; createdAt: number; settled: PromiseWithResolvers<Result> }
 
 /**
- * Batches concurrent calls: while one batch is in flight, new items queue up for the next one, which starts once it no
- * longer grows. A single call does not wait for others. All items in a batch share one result.
+ * Batches concurrent calls. While one batch is in flight, new items queue up for the next batch, which starts once it
+ * no longer grows. A single call does not wait for others. All items in a batch share one result.
  *
  * There is no timer per item: the budget of a batch starts with its first item.
  *
- * @returns a function that adds an item; it rejects with the error that `run` throws
+ * @returns a function that adds an item, and resolves to the result of the batch or rejects with the error that `run`
+ *   throws
  */
 export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options<Item, Result>) {
   const queue: Batch<Item, Result>[] = []
@@ -38,7 +39,8 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     let settlePrevious = () => {}
     for (let batch = await takeBatch(); batch; batch = await takeBatch()) {
       const running = runBatch(batch)
-      // Settle only after the next batch has started; otherwise, the continuations of the callers would delay it.
+      // Settle a batch only after the next batch has started. Otherwise, the callers' continuations would delay the
+      // next batch.
       settlePrevious()
       settlePrevious = await running
     }
@@ -47,7 +49,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
 
   /**
    * Takes the next batch once it no longer grows, because a large batch costs less than several small ones. If the
-   * queue is empty, ends the run at once, so that the next item starts a new run.
+   * queue is empty, clears `isRunning` at once, so that the next item starts drainQueue() again.
    */
   async function takeBatch(): Promise<Batch<Item, Result> | undefined> {
     const [next] = queue
@@ -65,7 +67,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     return batch
   }
 
-  /** @returns a function that settles the promise that the callers of the batch share */
+  /** @returns a function that settles the promise shared by the callers of the batch */
   async function runBatch({ items, createdAt, settled }: Batch<Item, Result>): Promise<() => void> {
     const remainingMs = createdAt + budgetMs - performance.now()
     const controller = new AbortController()
@@ -91,7 +93,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     last.items.push(item)
     if (!isRunning) {
       isRunning = true
-      // Items that are added in the same turn of the event loop join the same batch.
+      // Items added in the same turn of the event loop join the same batch.
       setImmediate(drainQueue)
     }
     return last.settled.promise

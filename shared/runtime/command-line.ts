@@ -9,7 +9,7 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-/** The exit status after a UsageError: a retry with the same settings cannot succeed. */
+/** The exit status after a UsageError, which a retry with the same settings cannot fix. */
 export const USAGE_STATUS = 2
 
 /** The output of `--help` or `--version`, or undefined if neither is given. */

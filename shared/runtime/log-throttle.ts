@@ -1,5 +1,5 @@
 /**
- * Keeps frequent events from flooding the log: allows one line per key in `everyMs` milliseconds.
+ * Keeps frequent events from flooding the log: allows one line per key every `everyMs` milliseconds.
  * @returns how many times the event occurred since its last line, if a line is due; otherwise undefined
  */
 export function createLogThrottle(everyMs = 1_000): (key: string) => number | undefined {

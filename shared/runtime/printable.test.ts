@@ -12,7 +12,7 @@ test('a line is no longer than its limit, even if its characters are escaped', (
   expect(toLine('€'.repeat(1_000), 1_000)).toHaveLength(1_000)
 })
 
-test('printable text keeps line breaks, tabs and letters, and escapes what a terminal would interpret', () => {
+test('toPrintable keeps line breaks, tabs and letters, and escapes what a terminal would interpret', () => {
   const text = 'é🎬\n\t"b"'
   expect(toPrintable(text)).toBe(text)
   expect(toPrintable(`${ESCAPE}\u0085\u007f${OVERRIDE}\u2028\r\ud800`)).toBe(

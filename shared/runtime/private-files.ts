@@ -1,4 +1,4 @@
-/** The files contain views, so only the user that runs the process may read them. */
+/** Data files contain views, so only the user that runs the process may read them. */
 export const PRIVATE_FILE = 0o600
 export const PRIVATE_DIRECTORY = 0o700
 

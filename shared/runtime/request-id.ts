@@ -5,7 +5,7 @@ export const REQUEST_ID = 'x-request-id'
 const VALID_ID = /^[\w\-=]{1,128}$/
 
 /**
- * Returns the id from the header of a request, or a new id if the header has no valid one.
+ * Returns the id from the header of a request, or a new id if the header is missing or invalid.
  * @param unique an id to use instead of a generated one
  */
 export function toRequestId(given: string | string[] | undefined, unique?: string): string {

@@ -3,7 +3,7 @@ import { sleep } from './sleep.ts'
 
 export type RetryOptions = {
   signal: AbortSignal
-  /** Called after each failed attempt, with the delay before the next one in milliseconds. */
+  /** Called after each failed attempt, with the error and the delay before the next attempt in milliseconds. */
   onFailure?: (error: unknown, delayMs: number) => void
   initialMs?: number
   maxMs?: number

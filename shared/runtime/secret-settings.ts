@@ -25,8 +25,8 @@ export function optionalSecret(description: string, isValid = (_: string) => tru
 
 /**
  * Reads the environment variable of a setting. A secret may instead be in the file that `<NAME>_FILE` names.
- * @returns undefined if it is unset or empty
- * @throws UsageError if both are set, or if the file is empty or cannot be read
+ * @returns undefined if the setting is unset or empty
+ * @throws UsageError if the variable and `<NAME>_FILE` are both set, or if the file is empty or cannot be read
  */
 export function readVariable(name: string, schema: z.ZodType, env: NodeJS.ProcessEnv): string | undefined {
   const file = secrecyOf(schema) && env[`${name}_FILE`]
@@ -61,6 +61,6 @@ export function redact(text: string, secrecy: Secrecy | undefined): string {
   const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
   if (!secrecy) return JSON.stringify(withoutUser)
   if (!/^\w+:\/\//.test(text)) return '"…"'
-  // If the host is missing, the password is where a port is expected.
+  // If the host is missing, the password is where a port is expected, so hide anything there that is not a port.
   return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
 }

@@ -5,7 +5,7 @@ import { parseCommandLine, UsageError } from './command-line.ts'
 import { metaOf } from './schema-meta.ts'
 import { readVariable, redact, secrecyOf } from './secret-settings.ts'
 
-/** The settings of a service, keyed by the name of their environment variable. */
+/** The settings of a service, keyed by environment variable. */
 export type SettingsShape = Record<string, z.ZodType>
 
 export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
@@ -75,7 +75,7 @@ function defaultOf(schema: z.ZodType): string | undefined {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 
-/** The path of a readable file, or undefined if it is unset. */
+/** The path of a readable file, or undefined if the setting is unset. */
 export function optionalFile(description: string) {
   return z.string().refine(isReadable, { error: 'must be a readable file' }).optional().meta({ description })
 }
@@ -100,7 +100,7 @@ export function port(fallback: number) {
   return portText.default(String(fallback)).transform(Number).meta({ description })
 }
 
-/** A port, or undefined if it is unset. */
+/** A port, or undefined if the setting is unset. */
 export function optionalPort(description: string) {
   return portText.transform(Number).optional().meta({ description })
 }
@@ -120,7 +120,7 @@ export function count(fallback: number, description: string, max: number) {
   return countUpTo(max).default(String(fallback)).transform(Number).meta({ description })
 }
 
-/** A positive integer up to `max`, or undefined if it is unset. */
+/** A positive integer up to `max`, or undefined if the setting is unset. */
 export function optionalCount(description: string, max: number) {
   return countUpTo(max).transform(Number).optional().meta({ description })
 }
@@ -148,7 +148,7 @@ export function duration(fallback: string, description: string) {
   return durationText.default(fallback).transform(toMilliseconds).meta({ description })
 }
 
-/** A duration in milliseconds, or undefined if it is unset. */
+/** A duration in milliseconds, or undefined if the setting is unset. */
 export function optionalDuration(description: string) {
   return durationText.transform(toMilliseconds).optional().meta({ description })
 }
@@ -180,7 +180,7 @@ export function origins(fallback: string, description: string) {
   return z.string().default(fallback).pipe(originList).meta({ description })
 }
 
-/** A list of origins, or undefined if it is unset. */
+/** A list of origins, or undefined if the setting is unset. */
 export function optionalOrigins(description: string) {
   return originList.optional().meta({ description })
 }

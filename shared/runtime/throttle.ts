@@ -9,7 +9,7 @@ export type Throttle = {
 }
 
 /**
- * Runs `work` at most once in `everyMs` milliseconds. Expensive work runs less often, so that it uses no more than a
+ * Runs `work` at most once every `everyMs` milliseconds. Expensive work runs less often, so that it uses no more than a
  * tenth of a core.
  */
 export function createThrottle(work: () => void, everyMs: number): Throttle {

@@ -1,6 +1,6 @@
 import { scheduler } from 'node:timers/promises'
 
-/** How long one slice may block the event loop. */
+/** How long a computation may block the event loop before it yields. */
 const SLICE_MS = 10
 
 /** @returns a function to await after each step of a long computation; it yields to the event loop every 10 ms */

@@ -33,7 +33,7 @@ describe('a service that listens beyond loopback', () => {
     expect(createHostCheck({ HOST: '0.0.0.0' })).toBeUndefined()
   })
 
-  test('with ALLOWED_HOSTS, accepts only those names, its own addresses and loopback names', () => {
+  test('accepts only the names in ALLOWED_HOSTS, its own addresses and loopback names, if ALLOWED_HOSTS is set', () => {
     const settings = { HOST: '10.0.0.7', ADVERTISE_HOST: 'node7.internal', ALLOWED_HOSTS: read('play.example.com') }
     const isAllowed = createHostCheck(settings)
     for (const host of ['10.0.0.7:8080', 'node7.internal', 'play.example.com', ...LOOPBACK]) {

@@ -21,7 +21,7 @@ test('addresses in one IPv6 /64 network share the limit', () => {
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, false, true, false])
 })
 
-test('an IPv4 address and its IPv4-mapped IPv6 form share the limit, until a connection closes', async () => {
+test('an IPv4 address shares the limit with its IPv4-mapped IPv6 form, and a closed connection makes room', async () => {
   const connect = setUp()
   const [first] = ['::ffff:203.0.113.7', '203.0.113.7'].map(connect)
   expect(connect('::ffff:203.0.113.7').destroyed).toBe(true)

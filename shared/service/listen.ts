@@ -19,7 +19,7 @@ import { StartError } from './service.ts'
 const GRACE_MS = 5_000
 
 /**
- * Maximum number of pending connections. With Node's default of 511, some connections of a burst of 2,000 are retried
+ * Maximum number of pending connections. With Node's default of 511, some clients in a burst of 2,000 connections retry
  * after a second.
  */
 const BACKLOG = 4_096

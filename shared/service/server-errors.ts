@@ -24,7 +24,7 @@ export function handleServerErrors(server: Server, log: Logger): void {
     socket.end(toMessage(status, requestId), () => socket.destroy())
   })
   server.on('connect', ({ headers }, socket) => {
-    // Node has removed its own error handler from the socket.
+    // Node has removed its own error handler from the socket, so add one.
     socket.on('error', () => socket.destroy())
     if (isResponding(socket)) return socket.destroy()
     socket.end(toMessage(501, toRequestId(headers[REQUEST_ID])), () => socket.destroy())
@@ -47,7 +47,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
   return Response.json(toProblem(status, requestId, errors), { status, headers: headersOf(requestId) })
 }
 
-/** Returns true once a response has started: an error response would corrupt it. Node checks the same field. */
+/** Returns true once a response has started: an error response would corrupt it. Node itself checks the same field. */
 function isResponding(socket: Duplex): boolean {
   return '_httpMessage' in socket && socket._httpMessage instanceof ServerResponse && socket._httpMessage.headersSent
 }

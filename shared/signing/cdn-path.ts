@@ -1,20 +1,20 @@
 import { hasPlainSegments, splitRelativeUrl } from '../contracts/relative-url.ts'
 import { UnsignableError } from './signer.ts'
 
-/** Bounds the work of the CDN, which computes the signature of each parent directory to verify a URL. */
+/** Bounds the CDN's work: to verify a URL, the CDN computes the signature of each parent directory. */
 const MAX_SEGMENTS = 32
 
 export type CdnPath = {
-  /** Has no leading slash, and is encoded as every client sends it. */
+  /** Without a leading slash, percent-encoded the way that every client sends it. */
   path: string
   query: string
   fragment: string
 }
 
 /**
- * The path that clients send for a relative URL. It is in the normal form of RFC 3986, section 6.2.2, so that no client
- * or proxy changes it, and the CDN sees exactly the path that was signed.
- * @throws UnsignableError if servers may resolve the path to a different one
+ * Converts a relative URL to the path that clients send. The path is in the normal form of RFC 3986, section 6.2.2, so
+ * that no client or proxy changes it, and the CDN sees exactly the path that was signed.
+ * @throws UnsignableError if servers may resolve the path to a different path, or if the path has too many segments
  */
 export function toCdnPath(url: string): CdnPath {
   const { path, query, fragment } = splitRelativeUrl(url)
@@ -25,9 +25,9 @@ export function toCdnPath(url: string): CdnPath {
 }
 
 /**
- * The scope of a signature: the path, or for a playlist its directory, which also contains the files that the playlist
- * refers to.
- * @throws UnsignableError for a playlist outside of a directory, because its signature would cover every file
+ * Returns what a signature covers: the path itself or, for a playlist, its directory, which also contains the files
+ * that the playlist refers to.
+ * @throws UnsignableError for a playlist that is not in a directory, because its signature would cover every file
  */
 export function scopeOf(path: string): string {
   if (!isPlaylist(path)) return path
@@ -40,7 +40,7 @@ export function isPlaylist(path: string): boolean {
   return /\.(m3u8|mpd)$/i.test(path)
 }
 
-/** Percent-encodes all but unreserved characters, sub-delimiters, `:`, `@` and `/`. */
+/** Percent-encodes every character except unreserved characters, sub-delimiters, `:`, `@` and `/`. */
 export function normalize(path: string): string {
   return path
     .toWellFormed()
@@ -49,7 +49,7 @@ export function normalize(path: string): string {
     .replace(/%[0-9a-f]{2}/gi, normalizeOctet)
 }
 
-/** Unreserved characters need no encoding. */
+/** Decodes an unreserved character, which needs no encoding. Converts any other octet to upper case. */
 function normalizeOctet(octet: string): string {
   const character = String.fromCharCode(Number.parseInt(octet.slice(1), 16))
   return /[\w.~-]/.test(character) ? character : octet.toUpperCase()

@@ -5,7 +5,9 @@ import { toKey } from './kv-keys.ts'
 /** The name of the bucket in human-readable messages. */
 export const BUCKET = 'the bucket'
 
-/** The key that marks a bucket as initialized. No id is encoded as this key. */
+/**
+ * The key that marks a bucket as initialized. No id is encoded as this key, because ids start with a letter or digit.
+ */
 export const INITIALIZED = '_filled'
 
 /** Number of entries that are written concurrently. */
@@ -25,8 +27,8 @@ export async function initialize(kv: KV, defaults: Entries): Promise<void> {
 }
 
 /**
- * Writes the entries that this instance holds to a new bucket that replaces a deleted one. Values that are already in
- * the new bucket take precedence, except for defaults from an instance that never read the old bucket.
+ * Fills a new bucket, which replaces a deleted one, with the entries that this instance holds. Values already in the
+ * new bucket take precedence, unless they are defaults from an instance that never read the old bucket.
  */
 export async function restore(kv: KV, held: Entries, defaults: Entries): Promise<void> {
   await createAll(kv, held)

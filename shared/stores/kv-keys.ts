@@ -1,8 +1,8 @@
 import { AssetId } from '../contracts/ids.ts'
 
 /**
- * Keys allow fewer characters than ids, and no consecutive dots. Other characters are encoded as `=` and two hex
- * digits.
+ * Keys allow fewer characters than ids, and no consecutive dots. Every character except letters, digits, `_` and `-` is
+ * encoded as `=` and two hex digits.
  */
 export function toKey(id: string): string {
   return id.replaceAll(/[^\w-]/g, (character) => `=${character.charCodeAt(0).toString(16).toUpperCase()}`)

@@ -16,7 +16,7 @@ const API_TIMEOUT_MS = 1_000
 
 export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
   nats: NatsLink
-  /** The name of the bucket. Each service has its own. */
+  /** The name of the bucket. Each service has its own bucket. */
   bucket: string
   schema: z.ZodType<Value>
   /** Written only to a new bucket, so that a deleted default stays deleted. */
@@ -25,9 +25,9 @@ export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
 }
 
 export type KvMirror<Value> = AsyncDisposable & {
-  /** The bucket; undefined while its updates are not received. */
+  /** The bucket; undefined while its updates do not arrive. */
   bucket: () => KV | undefined
-  /** Why the bucket's updates are not received, or its writes are not stored. */
+  /** Why the bucket's updates do not arrive, or why it does not store writes. */
   reason: () => string | undefined
   /** A problem with the bucket's replicas, in one line. */
   problem: () => string | undefined
@@ -87,7 +87,7 @@ export function createKvMirror<Value>(
     throw new Error('the watch ended')
   }
 
-  /** Opens the bucket. A missing bucket is created from the replica or, if nothing was read yet, from the defaults. */
+  /** Opens the bucket. Fills a new bucket from the replica or, before the first read, from the defaults. */
   async function open(): Promise<{ kv: KV; created: string; end: number }> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
     // Direct gets are off, because they may read a replica that lags behind.

@@ -12,18 +12,18 @@ type Deps<Value> = { bucket: string; schema: z.ZodType<Value>; log: Logger }
 export type KvReplica<Value> = {
   values: Store<Value>
   entries(): Entries
-  /** Applies an update, unless a newer revision of its key is known. */
+  /** Applies an update, unless the replica already has a newer revision of the key. */
   apply(entry: KvEntry): void
-  /** Sets a value that this process has written, unless a newer revision is known. */
+  /** Sets a value that this process has written, unless the replica already has a newer revision. */
   set(id: string, value: Value, revision: number): void
-  /** Keeps the values but forgets their revisions: the revisions of a recreated bucket start at 1 again. */
+  /** Keeps the values but forgets their revisions, because the revisions of a recreated bucket start at 1 again. */
   forgetRevisions(): void
 }
 
 /** The entries of a bucket in memory. */
 export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): KvReplica<Value> {
   const values = createMapStore<Value>()
-  /** The last known revision of each key, so that a late update does not overwrite a newer value. */
+  /** The latest revision of each key, which keeps a late update from overwriting a newer value. */
   const revisions = new Map<string, number>()
 
   function applyValue(id: string, entry: KvEntry): void {
@@ -32,7 +32,7 @@ export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): Kv
     else log.warn({ bucket, key: entry.key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
-  /** @returns false if a newer revision is known */
+  /** @returns false if the replica already has this revision or a newer one */
   function advance(key: string, revision: number): boolean {
     if (revision <= (revisions.get(key) ?? 0)) return false
     revisions.set(key, revision)

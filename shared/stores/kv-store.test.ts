@@ -55,7 +55,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     expect(Math.min(...times)).toBeLessThan(100)
   })
 
-  test('writes survive kill -9 of the server and are read by the next process', async () => {
+  test('writes survive a SIGKILL of the server, and the next process reads them', async () => {
     const before = await open('durable')
     await before.set('a', one)
     await nats.signal('SIGKILL')
@@ -284,7 +284,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
         expect(applied()).toBeLessThan(2 * COUNT)
         await sleep(100)
       }
-      // Reading again after each write would apply all entries several times.
+      // If the store read the bucket again after each write, it would apply all entries several times.
       expect(applied()).toBeLessThan(1.5 * COUNT)
     })
   })

@@ -10,7 +10,7 @@ import type { Store } from './store.ts'
 
 export type KvStore<Value> = Store<Value> &
   AsyncDisposable & {
-    /** Up while updates are received and the last write was stored. */
+    /** Up while updates arrive, unless the last write failed. */
     state: () => DependencyState
     /** Why the store is not up. */
     reason: () => string | undefined
@@ -45,7 +45,10 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     }
   }
 
-  /** @param work performs the write and returns a callback to run once it is stored, unless the bucket was replaced */
+  /**
+   * @param work performs the write, and returns a callback that runs once the write is stored, unless the bucket was
+   *   replaced in the meantime
+   */
   async function write(id: string, work: (kv: KV, key: string) => Promise<() => void>): Promise<void> {
     const kv = mirror.bucket()
     if (!kv || nats.state() !== 'up' || mirror.reason() !== undefined)

@@ -23,7 +23,7 @@ type Watch = {
 
 /**
  * Applies the values of a bucket, then its updates.
- * @throws if `signal` aborts, the bucket no longer exists, or its updates are not received
+ * @throws if `signal` aborts, the bucket no longer exists, or its updates stop arriving
  */
 export async function watchBucket({ kv, created, end, signal, apply, onLoaded, onChecked }: Watch): Promise<void> {
   const updates = await raceAbort(kv.watch(), signal)
@@ -47,7 +47,7 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       // The last initial value has delta 0. There is always at least one value: the INITIALIZED key.
       if (update.delta !== 0 || isLoaded) continue
       isLoaded = true
-      // The watch never receives purged revisions, which may include the last ones.
+      // Count purged revisions as received: the watch never delivers them, and the last revision may be one of them.
       received = Math.max(received, end)
       onLoaded()
     }
@@ -58,7 +58,7 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
     for (;;) {
       await sleep(CHECK_MS, stopped)
       if (stopped.aborted) return
-      // While initial values arrive, the response to a check would queue behind them.
+      // Skip the check while initial values arrive, because its response would queue behind them.
       const isLoading = !isLoaded && received > before.received
       const info = isLoading ? undefined : (await kv.status()).streamInfo
       const last = info ? readEnd(info) : before.end

@@ -108,7 +108,7 @@ export function describeEventLog(context: () => Context) {
     expect(next?.leaving).toBeUndefined()
   })
 
-  test('all views are read, but only the trace contexts that are sampled', async () => {
+  test('all views are read, but only sampled trace contexts', async () => {
     await using log = await context().open()
     const traceparent = (flags: string) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`
     const recorded = { ...createView(), traceparent: traceparent('01'), tracestate: 'vendor=1' }
@@ -409,7 +409,7 @@ export function idsOfViews(views: readonly { id: string }[]): string[] {
   return views.map(({ id }) => id)
 }
 
-/** Each batch starts where the previous one ends. */
+/** Checks that each batch starts where the previous batch ends. */
 function expectContiguous(batches: LogBatch[]): void {
   for (const [index, batch] of batches.entries()) expect(batch.after).toBe(batches[index - 1]?.through ?? 0)
 }

@@ -20,7 +20,7 @@ export type KeptTraces = {
 export type TraceStore = KeptTraces & {
   /** Keeps a span that has ended. */
   add(span: TraceSpan): void
-  /** Returns true if the trace is known, and none of its spans has been dropped. */
+  /** Returns true if the trace is kept, and has room for another span. */
   hasRoom(traceId: string): boolean
 }
 
@@ -44,7 +44,8 @@ export function createTraceStore(max: number): TraceStore {
   return {
     add(span) {
       const spans = traces.get(span.traceId) ?? open(span.traceId)
-      // The first spans show how the trace began, the last ones how it ended, for example after many retries.
+      // Drop a span from the middle. The first spans show how the trace began, and the last ones how it ended, for
+      // example after many retries.
       if (spans.length >= MAX_SPANS) spans.splice(MAX_SPANS / 2, 1)
       spans.push(toBounded(span))
     },

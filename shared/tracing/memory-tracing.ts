@@ -13,7 +13,7 @@ import {
 import { type Attributes, nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './tracing.ts'
 import { createWallClock, toTimestamp } from './wall-clock.ts'
 
-/** Bounds the traces that callers sample: anyone may send a sampled `traceparent`. */
+/** Limits the traces that callers sample, because anyone may send a sampled `traceparent`. */
 const MAX_SAMPLED_BY_CALLERS_PER_SECOND = 100
 
 type Deps = {
@@ -32,7 +32,7 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
   const mayCallerSample = createRateLimit(MAX_SAMPLED_BY_CALLERS_PER_SECOND)
 
   function isSampled(name: string, { traceId }: TraceIds, parent: TraceIds | undefined): boolean {
-    // Reads that no caller samples, such as requests for static files, would evict the traces of plays.
+    // Skip reads that no caller samples, such as requests for static files: they would evict the traces of plays.
     if (!parent && name === 'GET') return false
     if (!sample(traceId, parent)) return false
     return !parent || store.hasRoom(traceId) || mayCallerSample()
@@ -45,7 +45,7 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
     if (isSampled(name, ids, parent)) {
       return record(name, { traceId: ids.traceId, parentSpanId: parent?.spanId ?? null, tracestate }, options)
     }
-    // A span id may be propagated only with the sampled flag that came with it.
+    // If the caller sampled the trace, use a new span id. The caller's span id must not be propagated as not sampled.
     const own = parent?.isSampled ? { ...createTraceIds(), traceId: ids.traceId } : ids
     return nonRecordingSpan(ids.traceId, toTraceparent(own), tracestate)
   }

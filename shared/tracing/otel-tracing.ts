@@ -34,7 +34,7 @@ import { type Attributes, nonRecordingSpan, type Span, type SpanOptions, type Tr
 import { toTimestamp } from './wall-clock.ts'
 
 const EXPORT_INTERVAL_MS = 1_000
-/** Also bounds how long an unreachable collector delays shutdown. Spans are dropped after the timeout. */
+/** After this timeout, spans are dropped. It also bounds how long an unreachable collector delays shutdown. */
 const EXPORT_TIMEOUT_MS = 2_000
 
 const kinds = {
@@ -53,7 +53,7 @@ const kindNames: Record<SpanKind, TraceSpan['kind']> = {
   [SpanKind.CONSUMER]: 'consumer',
 }
 
-/** Records spans and exports them over OTLP/HTTP. Export failures drop spans and never delay a request. */
+/** Records spans and exports them over OTLP/HTTP. A failed export drops its spans, but never delays a request. */
 export function createOtelTracing(
   settings: TracingSettings & { endpoint: string },
   { name, log }: { name: string; log: Logger },
@@ -118,7 +118,7 @@ function toOtelSampler(settings: TracingSettings): Sampler {
   }
 }
 
-/** Keeps exported spans in memory too. */
+/** Creates a span processor that keeps spans in memory, in addition to their export. */
 function keepIn(store: TraceStore, service: string): SpanProcessor {
   return {
     onStart() {},
@@ -187,7 +187,7 @@ function resourceOf(name: string) {
     .merge(own)
 }
 
-/** Throttles the messages, because the SDK logs every failed export. */
+/** Logs the SDK's errors and warnings, throttled, because the SDK reports every failed export. */
 function logDiagnostics(log: Logger): void {
   const throttle = createLogThrottle(60_000)
   const report = (message: string) => {

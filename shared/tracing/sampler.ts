@@ -9,7 +9,10 @@ type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPL
 /** Decides whether a span is recorded. `parent` is the span that caused it, in this or another process. */
 export type Sampler = (traceId: string, parent: TraceIds | undefined) => boolean
 
-/** The sampler that OpenTelemetry's environment variables select. The default samples every trace at low traffic. */
+/**
+ * Creates the sampler that OpenTelemetry's environment variables select. By default, it samples every trace at low
+ * traffic.
+ */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:
@@ -39,8 +42,8 @@ function isInRatio(traceId: string, ratio: number): boolean {
 }
 
 /**
- * Returns true for the first `maxPerSecond` calls in a second. Never reads the clock, because most calls return false
- * and should be cheap.
+ * Creates a function that returns true for the first `maxPerSecond` calls in a second. It never reads the clock,
+ * because most calls return false and should be cheap.
  */
 export function createRateLimit(maxPerSecond: number): () => boolean {
   let taken = 0

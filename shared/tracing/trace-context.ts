@@ -6,10 +6,13 @@ export type TraceContext = { traceparent: string; tracestate?: string | undefine
 /** An incoming trace context: not validated, and possibly missing. */
 export type IncomingTrace = { traceparent?: string | undefined; tracestate?: string | undefined }
 
-/** The fields of a traceparent: a trace id of 32 and a span id of 16 hexadecimal digits, and the sampled flag. */
+/** The fields of a traceparent: a trace id of 32 hexadecimal digits, a span id of 16, and the sampled flag. */
 export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
-/** Later versions may add fields. Longer text is rejected, because the ids are slices that keep all of it in memory. */
+/**
+ * Leaves room for fields that later versions may add. Longer text is rejected, because the ids are slices of the text,
+ * which keep all of it in memory.
+ */
 const MAX_LENGTH = 256
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 

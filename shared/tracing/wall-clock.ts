@@ -2,7 +2,7 @@
 const MAX_DRIFT_MS = 5
 
 /**
- * Creates a clock that returns milliseconds since the Unix epoch, to the microsecond, so that spans of different
+ * Creates a clock that returns milliseconds since the Unix epoch with microsecond precision, so that spans of different
  * processes can be compared.
  */
 export function createWallClock(): () => number {

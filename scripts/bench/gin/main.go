@@ -1,5 +1,5 @@
-// The baseline for the benchmark: the same services with gin, written the way such demos usually are, with one
-// NATS connection, pooled keep-alive HTTP, four parallel reads, and at-most-once publishing.
+// The baseline for the benchmark: the same services with gin. As demos usually do, they use one NATS connection, pooled
+// keep-alive HTTP, four parallel reads, and at-most-once publishing.
 //
 //	gin play|metadata|cdnurl|reporting|queue-listener PORT
 //
