@@ -13,7 +13,7 @@ const LAYERS = [
 ]
 
 const isTest = '(\\.test(-suite)?\\.ts$|^tests/|^shared/testing/)'
-/** The benchmark and the screenshot start the whole system with the test harness. */
+/** The benchmark and the screenshot script start the whole system with the test harness. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 
 const layerRules = LAYERS.flatMap((directories, level) =>
@@ -71,7 +71,7 @@ const rules = [
   },
   {
     name: 'nats-in-shared',
-    comment: 'Only shared/ uses the NATS client, so that it can be replaced in one place.',
+    comment: 'Only shared/ uses the NATS client library, so that the library can be replaced in one place.',
     from: { pathNot: `^shared/|${isTest}` },
     to: { path: '^node_modules/nats/' },
   },

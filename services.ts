@@ -12,7 +12,7 @@ export type ServiceEntry = {
   whenDown: string
 }
 
-/** The list of services, for `npm start`, the doctor, the console, the tests and the services themselves. */
+/** All services. `npm start`, the doctor, the console, the tests and the services themselves read this list. */
 export const services = {
   play: {
     name: 'play',

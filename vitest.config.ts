@@ -36,9 +36,12 @@ const TIMED = [
   'upstreams',
 ].map((name) => `tests/${name}.test.ts`)
 
+/** Tests that spend most of their time starting, filling and stopping databases. */
+const DATABASE = 'reporting/postgres/**/*.test.ts'
+
 export default defineConfig({
   test: {
-    // These timeouts only end a test that hangs. Tests with a time requirement check it themselves.
+    // These timeouts only stop tests that hang. A test with a time requirement checks it itself.
     testTimeout: 60_000,
     hookTimeout: 180_000,
     reporters: ['default', createDurationReporter()],
@@ -48,8 +51,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['**/*.test.ts'],
-          exclude: ['node_modules/**', 'data/**', 'tests/**'],
-          // Unit tests mostly wait for timers, and leave no state behind.
+          exclude: ['node_modules/**', 'data/**', 'tests/**', DATABASE],
+          // Unit tests leave no state behind, so they need no isolation. They mostly wait for timers, so they can run
+          // in parallel.
           isolate: false,
           maxWorkers: 4,
           sequence: { groupOrder: 0 },
@@ -59,7 +63,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
-          include: ['tests/**/*.test.ts'],
+          include: ['tests/**/*.test.ts', DATABASE],
           exclude: TIMED,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

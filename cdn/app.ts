@@ -39,7 +39,7 @@ export function createApp({ keys, root, log }: Deps) {
   return new Hono<Env>().all('*', async (c) => {
     for (const [name, value] of Object.entries(HEADERS)) c.header(name, value)
     c.header('cache-control', 'no-store')
-    // Use the raw request target: Hono normalizes `c.req.url`.
+    // Verify the raw request target, because Hono normalizes `c.req.url`.
     const target = c.env.incoming.url ?? ''
     const response = await respond(c, target)
     log.debug({ ...verifier.describe(target), method: c.req.method, status: response.status }, 'request')

@@ -13,7 +13,7 @@ export type Media = {
   read(start: number, end: number): ReadableStream
 }
 
-/** The same media types as in deploy/cdn/nginx.conf. */
+/** Must match the media types in deploy/cdn/nginx.conf. */
 const TYPES: Record<string, string> = {
   '.jpeg': 'image/jpeg',
   '.jpg': 'image/jpeg',
@@ -41,7 +41,7 @@ export async function findMedia(root: string, path: string): Promise<Media | und
     const { size, mtimeMs, mtime } = found
     return {
       size,
-      // Matches the values that nginx sends, so that a client can switch between edges.
+      // The etag and the date equal those that nginx sends, so that a client can switch between edges.
       etag: `"${Math.floor(mtimeMs / 1_000).toString(16)}-${size.toString(16)}"`,
       modified: mtime.toUTCString(),
       type: TYPES[extname(file).toLowerCase()] ?? 'application/octet-stream',

@@ -38,7 +38,7 @@ export function toNginxConfig({ modules = '/usr/lib/nginx/modules', ...options }
   })
 }
 
-/** The contents of the key file, which are secret. nginx reads the file when it starts or reloads. */
+/** Returns the contents of the key file, which must stay secret. nginx reads the file when it starts or reloads. */
 export function toNginxKeys(keys: readonly SigningKey[]): string {
   return `${JSON.stringify(toSecrets(keys))}\n`
 }

@@ -3,8 +3,8 @@ export type Range = { start: number; end: number }
 
 /**
  * Parses a `Range` header that requests one range of bytes (RFC 9110, section 14.2).
- * @returns undefined if the response is the whole file, because the header is missing, is invalid, or requests multiple
- * ranges, which no player needs
+ * @returns undefined if the header is missing, is invalid, or requests multiple ranges, which no player needs. The
+ * response is then the whole file.
  */
 export function readRange(header: string | undefined, size: number): Range | 'unsatisfiable' | undefined {
   const [, first = '', last = ''] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []

@@ -11,7 +11,7 @@ import { toSecrets } from './nginx-config.ts'
 type EdgeOptions = { host: string; port: number; keys: readonly SigningKey[]; root: string; log: Logger }
 
 /**
- * Serves signed URLs from the directory `root`.
+ * Serves the files in the directory `root` under signed URLs.
  * @throws ListenError
  */
 export function startCdn({ host, port, keys, root, log }: EdgeOptions): Promise<Listening> {

@@ -2,14 +2,14 @@ import { expectBody, type ServiceClient } from '../shared/client/service-client.
 import { Audit } from '../shared/contracts/audit.ts'
 
 /**
- * The timeout is short, because the page waits for `GET /status`, which checks the readiness of reporting before it
- * requests the audit.
+ * The timeout is short, because the page waits for `GET /status`, which first waits for a readiness check, and then for
+ * the audit.
  */
 const TIMEOUT_MS = 200
 
 /**
- * Reads the audit from reporting. Returns null if reporting does not provide one, for example because it runs a
- * previous release.
+ * Reads the audit from reporting. Returns null if the call fails, for example because reporting runs a release without
+ * audits.
  */
 export async function readAudit(reporting: Pick<ServiceClient, 'get'>): Promise<Audit | null> {
   try {

@@ -16,7 +16,7 @@ const MetadataPage = pageOf(Metadata)
 type MetadataPage = z.infer<typeof MetadataPage>
 
 /**
- * A page of the catalogue: assets with their counts, which are null while reporting is down or behind the log.
+ * Returns a page of assets with their counts. The counts are null while reporting is down or behind the log.
  * @throws UnavailableError if metadata is down
  */
 export type Catalogue = (query: PageQuery, request: RequestContext) => Promise<CataloguePage>

@@ -20,7 +20,7 @@ import { createStatus } from './status.ts'
 
 const it = { id: '123', title: 'It', genre: 'horror', summary: '' }
 
-test('the CSP of the page allows only its own scripts, styles and requests, and requires Trusted Types', async () => {
+test('the CSP limits scripts, styles and requests to the same origin, and requires Trusted Types', async () => {
   const response = await setUp().app.request('/')
   expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
   const policy = response.headers.get('content-security-policy')?.split('; ')
@@ -75,7 +75,7 @@ test('the routes of the page do not prevent Hono from compiling all routes into 
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
-test('/catalogue returns a page of assets with their three counts', async () => {
+test('/catalogue returns a page of assets with their views, qualified views and viewers', async () => {
   const { app, calls } = setUp({
     list: { assets: [it, { ...it, id: '456' }], next: '456' },
     counts: { assets: { '123': 7 }, qualified: { assets: { '123': 5 }, users: {} }, viewers: { '123': 2 } },
@@ -276,7 +276,7 @@ test('/status shows that reporting is replaying the log, and that plays have no 
   })
 })
 
-test('/status reports that the counts are not current if any instance of reporting does', async () => {
+test('/status reports the counts as current only if they are current in every reporting instance', async () => {
   const counting = { state: 'unknown', progress: 0 } as const
   const { app } = setUp({ services: { reporting: [current, { ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -286,7 +286,7 @@ test('/status reports that the counts are not current if any instance of reporti
   })
 })
 
-test('/status says why counting is suspended', async () => {
+test('/status says why queue-listener is stalled', async () => {
   const forwarding = { state: 'stalled', waiting: 0, reason: 'the log no longer has 7 messages' } as const
   const { app } = setUp({ listener: [ready, { ...ready, status: 'degraded', forwarding }] })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -309,7 +309,7 @@ test.each([
   ['up', [true, true], 'ready'],
   ['degraded', [true, false], 'degraded'],
   ['down', [false, false], 'degraded'],
-])('/status shows all instances of a service, and that the service is %s', async (state, areUp, status) => {
+])('/status lists the instances of a service, and reports the service as %s', async (state, areUp, status) => {
   const cdnurl = areUp.map((isUp) => (isUp ? ready : undefined))
   const { app } = setUp({ services: { cdnurl } })
   const instances = cdnurl.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, state: readiness ? 'up' : 'down' }))
@@ -321,7 +321,7 @@ test.each([
   })
 })
 
-test('/status shows the instances of play if there are several', async () => {
+test('/status lists the instances of play only if there is more than one', async () => {
   const multiple = setUp({ services: { play: [ready, undefined] } })
   expect(await (await multiple.app.request('/status')).json()).toMatchObject({
     status: 'degraded',

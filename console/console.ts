@@ -23,7 +23,7 @@ import type { Status } from './status.ts'
 
 /** Concurrency limit: a page of a thousand assets with long summaries takes about 10 MB of memory. */
 const MAX_PAGES_IN_FLIGHT = 8
-/** A page is at most 5 MB of JSON, and usually a tenth of that. */
+/** Limits the memory for slow clients: a page is at most 5 MB of JSON, and usually a tenth of that. */
 const MAX_UNREAD_PAGES = 16
 /** Concurrency limit: a series of 3,000 points is 0.2 MB of JSON. */
 const MAX_SERIES_IN_FLIGHT = 50
@@ -33,9 +33,9 @@ type Deps = {
   readSeries: ReadSeries
   status: Status
   history: Pick<SystemHistory, 'read'>
-  /** The clients of all services, whose APIs the page documents. */
+  /** The clients of all services. The API page uses them to read the OpenAPI documents. */
   clients: ApiClients
-  /** The origin of the CDN, whose videos the page plays. */
+  /** The origin of the CDN from which the page plays videos. */
   cdnOrigin?: string | undefined
   /** Forwards to the supervisor of `npm start`; undefined if `npm start` did not start this process. */
   controls?: ControlsProxy | undefined

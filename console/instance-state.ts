@@ -3,7 +3,7 @@ import type { InstanceStatus } from '../shared/contracts/system-status.ts'
 
 /**
  * An instance is degraded if it responds but is not ready, or if its counts are not current.
- * @param readiness undefined if it does not respond
+ * @param readiness undefined if the instance does not respond
  */
 export function toState(readiness: Readiness | undefined): InstanceStatus['state'] {
   if (!readiness) return 'down'

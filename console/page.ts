@@ -42,7 +42,7 @@ const undocumented = describeRoute({ hide: true })
 
 /**
  * The console at `/`, and its files under `/console/`. Each file has its own route, so no other file can be read.
- * @param cdnOrigin the origin whose playlists the page may read
+ * @param cdnOrigin the origin from which the page may load playlists and segments
  */
 export function createPage(cdnOrigin?: string) {
   const serveContent = createContentServer(toPolicy(cdnOrigin))
@@ -90,7 +90,7 @@ function files(): [name: string, file: string][] {
   ]
 }
 
-/** Browsers revalidate on each load, because the file names contain no version: there is no build step. */
+/** Browsers revalidate files on each load, because no build step adds a version to the file names. */
 function createContentServer(policy: string) {
   return (content: string | Buffer<ArrayBuffer>, extension: string) => {
     const etag = `"${createHash('sha256').update(content).digest('base64url')}"`

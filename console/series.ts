@@ -4,20 +4,20 @@ import { Series, type SeriesQuery } from '../shared/contracts/series.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 
-/** Requests for a series within this time share one call, so that the load does not grow with the number of viewers. */
+/** Requests for a series within this time share one call, so the load does not grow with the number of open pages. */
 const CACHE_MS = 1_000
 /** Maximum number of different queries in the cache. */
 const MAX_CACHED = 50
 const TIMEOUT_MS = 1_000
 
 /**
- * Reads the views over time, up to a second old. Returns a problem if reporting rejects the query.
+ * Reads the views over time. The result may be a second old. Returns a problem if reporting rejects the query.
  * @throws UnavailableError while reporting is down or behind the log
  */
 export type ReadSeries = (query: SeriesQuery) => Promise<Series | Problem>
 
 type Deps = {
-  /** Must be a separate client, so that a failed or slow request for a series ejects no instance that plays use. */
+  /** A separate client, because a failed or slow request on a shared client could eject an instance that plays use. */
   reporting: Pick<ServiceClient, 'get'>
 }
 

@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 
 const texts = new WeakMap<object, string>()
 
-/** Responds with a value that many requests share. It is serialized once, so it must not change afterwards. */
+/** Responds with a value that many requests share. The value is serialized only once, so it must not change later. */
 export function sharedJson(c: Context, value: object) {
   const text = texts.get(value) ?? JSON.stringify(value)
   texts.set(value, text)

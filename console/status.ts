@@ -11,7 +11,7 @@ import { readAudit } from './audit.ts'
 import type { SystemHistory } from './history/history.ts'
 import { toState } from './instance-state.ts'
 
-/** Requests within this time share one result, so that the number of calls does not grow with the number of viewers. */
+/** Requests within this time share one result, so the number of calls does not grow with the number of open pages. */
 const CACHE_MS = 250
 
 /** The current state of every component of the system. */
@@ -57,7 +57,7 @@ export function createStatus({ health, clients, invalidations, backlog, history 
   })
 }
 
-/** Requests the audit only while the counts are current, because a 503 would also eject the instance for lookups. */
+/** Requests the audit only while the counts are current, because a 503 would eject the instance for lookups too. */
 async function checkService(client: Client) {
   const { name } = client
   const status = toService(await client.instances())

@@ -3,7 +3,7 @@ import { toLastTime } from './page/history/times.js'
 
 afterEach(() => vi.unstubAllEnvs())
 
-// On 2026-10-25 at 03:00, clocks in Berlin are set back to 02:00, and on 2026-03-29 at 02:00, forward to 03:00.
+// In Berlin, clocks go back from 03:00 to 02:00 on 2026-10-25, and forward from 02:00 to 03:00 on 2026-03-29.
 test.each([
   { text: '12:30', now: '2026-10-25T08:00:00+01:00', at: '2026-10-24T12:30:00+02:00' },
   { text: '23:15:10', now: '2026-03-29T20:00:00+02:00', at: '2026-03-28T23:15:10+01:00' },

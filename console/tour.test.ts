@@ -70,7 +70,7 @@ test('a step fails if the system does not recover afterwards', async () => {
 
 test.each<{ name: string; step: Partial<TourStep>; controls: Partial<Controls>; reason: string }>([
   {
-    name: 'needs a control, and there are none',
+    name: 'needs a control on a system without controls',
     step: { needs: ['kill'] },
     controls: { state: 'off', reason: 'All services share one process.', can: [], processes: [] },
     reason: 'All services share one process.',
@@ -87,7 +87,7 @@ test.each<{ name: string; step: Partial<TourStep>; controls: Partial<Controls>; 
     controls: on,
     reason: 'npm start does not run reporting here, so the tour cannot kill it.',
   },
-])('a step is skipped, with the reason, if it $name', async ({ step, controls, reason }) => {
+])('a step that $name is skipped, and the result says why', async ({ step, controls, reason }) => {
   const run = setUp({ ...step, run: fail }, { controls: async () => ({ ...on, ...controls }) })
   expect(await run.result).toMatchObject({ outcome: 'skipped', sentence: reason })
   expect(run.undone).toEqual([])

@@ -16,5 +16,5 @@ service "queue-listener" { policy = "read" }
 
 service "SERVICE" { policy = "write" }
 
-# Health queries return node addresses, which requires read access to nodes.
+# Health queries return node addresses, so they require read access to nodes.
 node_prefix "" { policy = "read" }

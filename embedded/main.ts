@@ -2,7 +2,9 @@ import { createStaticDiscovery } from '../shared/discovery/static.ts'
 import { runService } from '../shared/service/run-service.ts'
 import { embedded } from './service.ts'
 
-/** With Consul, the services register, but still call only each other: other processes do not share this event log. */
+/**
+ * With Consul, the services register, but call only one another, because other processes do not share this event log.
+ */
 const { instancesOf } = createStaticDiscovery()
 
 await runService({

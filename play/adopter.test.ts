@@ -21,7 +21,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-test('the backlog of a process that has ended is stored exactly once, under its own producer id', async () => {
+test('the backlog of a process that has ended is stored exactly once, under its original producer id', async () => {
   const fakeLog = createFakeLog('loses acknowledgements')
   {
     await using ended = start(fakeLog, 1)
@@ -55,7 +55,7 @@ test('the backlog of a process that is still running is not adopted', async () =
   expect([other.backlog(), play.backlog()]).toEqual([1, 0])
 })
 
-test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own count', async () => {
+test('while the log is unavailable, exactly one process adopts a backlog, and counts it as its own', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)

@@ -12,7 +12,7 @@ import type { Orphan, OutboxFiles } from './outbox-files.ts'
 const INTERVAL_MS = 3_000
 
 export type Adopter = AsyncDisposable & {
-  /** Starts adopting the outboxes of processes that have ended, and of any that end later. */
+  /** Starts adopting orphaned outboxes, including those of processes that end later. */
   start(): void
   /** The number of views in adopted outboxes. */
   size(): number
@@ -22,7 +22,7 @@ type Deps = {
   files: Pick<OutboxFiles, 'openOrphans'>
   eventLog: Pick<EventLog, 'producer'>
   log: Logger
-  /** Called with the last acknowledged view of each producer of an adopted outbox. */
+  /** Called with each producer in an adopted outbox, and the serial of its last acknowledged view. */
   onAcknowledged: (last: Predecessor) => void
   intervalMs?: number
 }
@@ -66,7 +66,7 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
   async function watch(): Promise<void> {
     while (!signal.aborted) {
       for (const orphan of await files.openOrphans()) adopted.set(orphan.outbox, adopt(orphan))
-      // Jitter keeps processes from opening a file at the same time, which would lock all of them out.
+      // Without jitter, processes could keep opening the same file at the same time, and lock one another out.
       await sleep(intervalMs * (0.5 + Math.random()), signal)
     }
   }

@@ -32,20 +32,20 @@ test('all upstreams are called in parallel, with the context of the request', as
   await aggregating
 })
 
-describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
+describe.each(['metadata', 'cdnurl'] as const)('if %s', (owner) => {
   const other = owner === 'metadata' ? 'cdnurl' : 'metadata'
 
-  test('is listed as degraded if its data is stale', async () => {
+  test('has stale data, the upstream is listed as degraded', async () => {
     const { aggregate } = setUp({ [owner]: stale[owner] })
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('makes the aggregator return undefined if it lacks the asset, even if the other upstream is down', async () => {
+  test('lacks the asset, the aggregator returns undefined, even if the other upstream is down', async () => {
     expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
 
-  test('makes the aggregator throw UnavailableError if it is down and its data is not cached', async () => {
+  test('is down and its data is not cached, the aggregator throws UnavailableError', async () => {
     const aggregating = setUp({ [owner]: async () => failed }).aggregate()
     await expect(aggregating).rejects.toThrow(UnavailableError)
     await expect(aggregating).rejects.toMatchObject({ cause: failed.error })

@@ -10,14 +10,14 @@ import type { LicensedMetadata } from './rights/entitlement.ts'
 export type Aggregate = {
   metadata: LicensedMetadata
   cdnUrl: CdnUrl
-  /** The counts before this play; if this is a retry of a counted play, they include it. Undefined if unavailable. */
+  /** The counts before this play; for a retry of a counted play, they include that play. Undefined if unavailable. */
   counts: CountsBefore | undefined
   /** The upstreams whose data is missing or stale. */
   degraded: Degraded[]
 }
 
 /**
- * Fans out to all upstreams in parallel. Returns undefined if metadata or cdnurl has no such asset.
+ * Fans out to all upstreams in parallel. Returns undefined if metadata or cdnurl does not have the asset.
  * @throws UnavailableError if metadata or cdnurl is down, and its data for the asset is not cached
  */
 export type Aggregator = (play: LookedUpPlay, request: RequestContext) => Promise<Aggregate | undefined>

@@ -55,7 +55,7 @@ test('a play returns everything the player needs, and its counts include this pl
   })
 })
 
-test('three consecutive plays of a user return 1, 2 and 3 views', async () => {
+test('three consecutive plays by a user return the counts 1, 2 and 3', async () => {
   const recorded: Play[] = []
   const { play } = setUp({
     aggregate: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
@@ -286,7 +286,7 @@ describe('GET /views/:viewId', () => {
     expect([response.status, await response.json()]).toEqual([404, { ...absent, requestId: 'request-1' }])
   })
 
-  test('returns 503 if it is unknown what became of the view', async () => {
+  test('returns 503 if the fate of the view is unknown', async () => {
     const { app } = setUp({ explain: () => Promise.reject(new UnavailableError('reporting is down')) })
     await expectProblem(await app.request('/views/view-1'), 503, [])
   })

@@ -16,7 +16,7 @@ import { createTraceAccess } from './trace-access.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
 import { createWatchRoutes, type WatchDeps } from './watch-routes.ts'
 
-/** These routes are not traced, because the console polls them, and keeps `/live` open. */
+/** These routes are not traced, because the console polls them and keeps `/live` open. */
 const UNTRACED = ['/live', '/status', '/series', '/history', '/traces', '/controls']
 
 type Deps = Service &
@@ -25,7 +25,7 @@ type Deps = Service &
   Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
-    /** Default: `/traces/:traceId` shows only the spans of this process. */
+    /** If unset, `/traces/:traceId` shows only the spans of this process. */
     traces?: TraceDeps
     /** READ_TOKEN, if it is set, and the write tokens. */
     tokens?: readonly Secret[]
@@ -37,7 +37,7 @@ type Deps = Service &
     limitClients?: MiddlewareHandler<AppEnv>[]
     /** Runs before all routes. */
     shedLoad: MiddlewareHandler<AppEnv>
-    /** For `/readyz`. Should be cheap, because anyone may call `/readyz` as often as they like. */
+    /** The response of `/readyz`. Must be cheap to compute, because anyone can call `/readyz` as often as they like. */
     readiness?: Health['readiness']
   }
 

@@ -214,7 +214,7 @@ test('a load that finds no asset after a later load has succeeded keeps the late
 })
 
 describe('a read reports', () => {
-  test('a hit if the cached value is fresh, and a miss if it was loaded', async () => {
+  test('a hit if the cached value is fresh, and a miss if the read loads the value', async () => {
     const { get, outcomes } = setUp()
     await get('a')
     expect(outcomes).toEqual(['miss'])

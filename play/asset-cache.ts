@@ -12,7 +12,7 @@ export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'error'
 /** A loading cache for one kind of data per asset. */
 export type AssetCache<Value> = {
   get(id: string, request: RequestContext): Promise<Cached<Value>>
-  /** The next get() loads the asset again. If the load fails, get() returns the old value as stale. */
+  /** Makes the next get() load the asset again. If that load fails, get() returns the old value as stale. */
   expire(id: string): void
   expireAll(): void
 }
@@ -32,7 +32,7 @@ export type AssetCacheOptions<Value> = {
 /** Each TTL is shortened by up to this fraction, at random, so that values loaded together do not expire together. */
 const JITTER = 0.2
 
-/** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */
+/** Minimum interval between load attempts for a stale value, so that the requests of a burst share one attempt. */
 const RETRY_MS = 1
 
 /** Creates a single-flight cache with stale-if-error: it serves expired values while the upstream is down. */

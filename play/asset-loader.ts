@@ -3,7 +3,7 @@ import { expectBody, type ServiceClient } from '../shared/client/service-client.
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** The previous release of the services sends no `requestId`. */
+/** The previous release of metadata and cdnurl sends no `requestId`. */
 const NotFound = AssetNotFound.omit({ requestId: true })
 
 /**

@@ -191,7 +191,7 @@ describe('counts are unavailable', () => {
   })
 })
 
-/** A lookup with a fake reporting service, and the requests that it receives. */
+/** A lookup that calls a fake reporting service, and a record of the requests to that service. */
 function setUp(options: { maxPlays?: number } = {}) {
   const calls: { path: string; body: unknown; options: CallOptions }[] = []
   const batches: number[] = []

@@ -19,13 +19,13 @@ const CompiledResponse = z.compile(ListedResponse, { strict: true })
 /** Maximum number of plays in one batched lookup. */
 const MAX_PLAYS = 1_000
 
-/** A play, with the event id of its view if that is derived from an idempotency key. */
+/** A play. If it has an idempotency key, `keyedId` is the event id that the key determines. */
 export type LookedUpPlay = Play & { keyedId?: string }
 
 /** The counts before a play. They include `original`, the counted play with the same event id, if there is one. */
 export type CountsBefore = PlayCounts & { original?: KeyedPlay | undefined }
 
-/** The counts before a play; undefined if they are unavailable. */
+/** Returns the counts before a play; undefined if they are unavailable. */
 export type LookUpCounts = (play: LookedUpPlay, request: RequestContext) => Promise<CountsBefore | undefined>
 
 export type CountLookupDeps = {
@@ -99,7 +99,7 @@ function toLookup(plays: PlayRequest[]): CountLookup {
   }
 }
 
-/** The span of a batched request belongs to the first recorded trace, with links to the others. */
+/** The span of a batched request belongs to the first recorded trace, and links to the others. */
 function causeOf(plays: PlayRequest[]): Partial<RequestContext> & { links: PlayRequest['span'][] } {
   const recorded = plays.filter(({ span }) => span.isRecorded)
   const [first, ...others] = recorded

@@ -3,7 +3,7 @@ import { SOURCE } from './drain.ts'
 import type { Append } from './recorder.ts'
 import { createSerials } from './serials.ts'
 
-/** Appends without an outbox: a view that the log does not acknowledge is not recorded. */
+/** Appends views without an outbox: if the log does not acknowledge them, the append fails. */
 export function createDirectAppend(eventLog: Pick<EventLog, 'producer'>): Append {
   const producer = eventLog.producer(SOURCE)
   const serials = createSerials()

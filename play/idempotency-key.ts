@@ -14,18 +14,18 @@ const IdempotencyKey = z
   .transform((text) => text.slice(1, -1).replaceAll(/\\(.)/g, '$1'))
 
 /**
- * The `Idempotency-Key` of a request, unquoted; undefined if there is none.
+ * Parses the `Idempotency-Key` header of a request, and removes the quotes; returns undefined if there is no header.
  * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/07/
- * @returns the result of Zod's `safeParse`; it has an error if the header is malformed or repeated
+ * @returns the result of Zod's `safeParse`, with an error if the header is malformed or repeated
  */
 export function idempotencyKeyOf(c: Context<AppEnv>) {
   const lines = headerLinesOf(c)
   if (lines.length === 0) return undefined
-  // A repeated header is parsed as '', which is invalid: malformed lines could form a valid string once joined.
+  // Parse a repeated header as '', which is invalid, because malformed lines could form a valid string once joined.
   return IdempotencyKey.safeParse(lines.length === 1 ? lines[0] : '')
 }
 
-/** Node joins the lines of a repeated header with commas. */
+/** Returns the lines of a repeated header separately, although Node joins them with commas by default. */
 function headerLinesOf(c: Context<AppEnv>): string[] {
   const incoming = c.env?.incoming
   if (incoming) return incoming.headers[HEADER_NAME] === undefined ? [] : (incoming.headersDistinct[HEADER_NAME] ?? [])
@@ -43,8 +43,8 @@ export const IDEMPOTENCY_KEY = {
 }
 
 /**
- * The event id of a play with an idempotency key, which every edge derives in the same way: a version 8 UUID
- * (RFC 9562) from the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
+ * Derives the event id of a play from its idempotency key, in the same way on every edge: a version 8 UUID (RFC 9562)
+ * from the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
  */
 export function toEventId(userId: string, key: string): string {
   const bytes = hash('sha256', `${userId.length}:${userId}${key.length}:${key}`, 'buffer').subarray(0, 16)

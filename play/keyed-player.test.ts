@@ -91,7 +91,7 @@ test('the number of remembered keys is bounded', async () => {
   expect(edge.outcomes).toEqual(['recorded', 'recorded', 'recorded', 'retried', 'recorded'])
 })
 
-test('an unknown asset is not found, and does not use up the key', async () => {
+test('a play of an unknown asset returns undefined, and does not use up the key', async () => {
   const edge = setUp()
   edge.assets.delete('a')
   expect(await edge.play()).toBeUndefined()

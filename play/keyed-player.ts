@@ -15,8 +15,8 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 const MAX_KEYS = 100_000
 
 /**
- * If the play that a retry waits for fails, is refused or is for another asset, the retry may wait for this many more
- * plays with the same key.
+ * A retry waits for the play in flight with the same key. If that play fails, is refused or is for another asset, the
+ * retry may wait for up to this many further plays.
  */
 const MAX_WAITS = 2
 
@@ -46,8 +46,8 @@ type Flight = { assetId: string; played: Promise<Result> }
 type Identified = Play & { viewId: string; audience: Audience }
 
 /**
- * Detects a retry if its play is in flight in this process, was recently recorded here, or has been counted by
- * reporting. A detected retry records nothing. An undetected one is recorded again with the same event id, so that
+ * Detects a retry if the original play is in flight in this process, was recently recorded here, or has been counted by
+ * reporting. A detected retry records nothing. An undetected retry is recorded again with the same event id, so that
  * reporting drops it as a duplicate.
  */
 export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_KEYS }: Deps): KeyedPlayer {
@@ -102,7 +102,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_
       const settled = await settle(flight.played)
       if (!settled || flight.assetId !== play.assetId) continue
       const { played } = settled
-      // Rights depend on the viewer, so the refusal of the play in flight does not apply to this one.
+      // Rights depend on the viewer, so the refusal of the play in flight does not apply to this play.
       if (played && 'reasons' in played) continue
       const refused = played && findRefusal(played.found.metadata, audience)
       if (played && !refused) onOutcome('retried')

@@ -35,7 +35,7 @@ test.each([
   ['sends invalid JSON', end('event: snapshot\ndata: {\n\n')],
   ['sends an event of unknown type', end('event: other\ndata: {}\n\n')],
   ['sends invalid data', end('event: changes\nid: epoch-9\ndata: {"views":"many"}\n\n')],
-])('a reporting service that %s is retried', async (_, handle) => {
+])('the relay reconnects to a reporting service that %s', async (_, handle) => {
   const { events, lastEventIds } = await setUp([handle, handle, stream(event(1))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1]))
   expect(lastEventIds).toEqual([undefined, undefined, undefined])
@@ -45,7 +45,7 @@ test.each([
   ['never responds', () => {}],
   ['responds and stays silent', stream()],
   ['falls silent', stream('event: snap')],
-])('a reporting service that %s is retried', async (_, handle) => {
+])('the relay reconnects to a reporting service that %s', async (_, handle) => {
   const { events } = await setUp([handle, stream(event(1))])
   await eventually(() => expect(events).toHaveLength(1))
 })
@@ -72,7 +72,10 @@ test('stopping the relay closes the connection', async () => {
   expect(lastEventIds).toHaveLength(1)
 })
 
-/** Relays the stream of a fake server. The n-th handler serves the n-th request, and the last all later requests. */
+/**
+ * Relays the stream of a fake server. The n-th handler serves the n-th request, and the last handler serves all later
+ * requests.
+ */
 async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {
   const lastEventIds: unknown[] = []
   const server = await startHttpServer((request, response) => {

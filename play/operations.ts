@@ -25,7 +25,7 @@ const PUBLIC_ROUTES = new Set([
   ...PROBES,
 ])
 
-/** The paths of public routes except probes. A request with the wrong method matches no route, but must get a 405. */
+/** The paths of public routes except probes. A wrong method matches no route, but must get a 405, not a 404. */
 const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$)/
 
 type Options = { hasOperationsPort: boolean; hasIdentity: boolean }

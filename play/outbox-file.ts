@@ -21,7 +21,7 @@ export type OutboxFile = Disposable & {
   search(id: string, before?: number): SearchPage
   /** The number of views, without reports of watch time. */
   size(): number
-  /** Saves the last acknowledged serial of the producer before the process stops; undefined deletes it. */
+  /** Saves the current producer and its last acknowledged serial for the next process; undefined deletes them. */
   setPredecessor(predecessor: Predecessor | undefined): void
   /** Returns the predecessor that the previous process saved. */
   predecessor(): Predecessor | undefined
@@ -82,7 +82,7 @@ export function openOutboxFile(file: string): OutboxFile {
         for (const { count } of remove.all(through)) size -= Number(count)
       },
       search(id, before = Number.MAX_SAFE_INTEGER) {
-        // Matches only ids: inside any other JSON string, the quotes would be escaped.
+        // This text matches only whole ids, because quotes inside JSON strings are escaped.
         const row = selectBefore.get(`"id":${JSON.stringify(id)}`, before, SEARCHED_ENTRIES)
         const { first, matching } = SearchedEntries.parse(row)
         if (matching === null) return { view: undefined, rest: first ?? undefined }

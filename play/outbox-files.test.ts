@@ -21,7 +21,7 @@ const FIRST = 'outbox-8080.sqlite'
 const SECOND = 'outbox-8080-2.sqlite'
 const view: NewView = { id: '1', assetId: '456', userId: '8', at: '2026-11-20T21:00:00.000Z', serial: 1 }
 
-/** The files as one process sees them. */
+/** The outboxes as a separate process sees them. */
 function openFiles() {
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) })
   return createOutboxFiles({ directory, log })
@@ -75,7 +75,7 @@ describe('each process on a port', () => {
     expect(names()).toEqual([SECOND, FIRST])
   })
 
-  test('does not open the file of another process, even of a suspended one, until that process is killed', async () => {
+  test('does not open the file of another process until that process is killed, even if it is suspended', async () => {
     await using owner = await startOwner(pathOf(FIRST))
     const files = openFiles()
     for (const signal of ['SIGCONT', 'SIGSTOP'] as const) {
@@ -91,7 +91,7 @@ describe('each process on a port', () => {
 })
 
 describe('openOrphans() returns', () => {
-  test('the files of killed processes, of any port, that contain views', async () => {
+  test('non-empty files of killed processes, regardless of their port', async () => {
     const owners = await Promise.all(['outbox-1.sqlite', 'outbox-2-7.sqlite'].map((name) => startOwner(pathOf(name))))
     {
       using _ = openFiles().claim(PORT)
@@ -171,7 +171,7 @@ describe('find()', () => {
     expect(namesOf(await files.openOrphans())).toEqual(['outbox-2.sqlite'])
   })
 
-  test('finds a view among many others, unless it is aborted', async () => {
+  test('finds a view among many others, unless the signal is aborted', async () => {
     const files = openFiles()
     using outbox = files.claim(PORT)
     for (let n = 0; n < 300; n += 1) outbox.put('p', [{ ...view, id: `view-${n}` }])
@@ -182,7 +182,7 @@ describe('find()', () => {
   test('finds a view in an outbox that another search has opened', async () => {
     {
       using ended = openFiles().claim(PORT)
-      // More entries than one step of a search reads.
+      // A search reads fewer entries per page.
       for (let n = 0; n < 300; n += 1) ended.put('p', [{ ...view, id: `view-${n}` }])
     }
     const files = openFiles()
@@ -230,7 +230,7 @@ describe('find()', () => {
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
-  test('finds a view only in the process that holds its outbox, with a warning, if the path is too long for a socket', async () => {
+  test('finds a view only in the process that holds its outbox, and logs a warning, if the path is too long for a socket', async () => {
     directory = join(directory, 'x'.repeat(90))
     const files = openFiles()
     using outbox = files.claim(PORT)

@@ -17,7 +17,7 @@ export type Orphan = { file: string; outbox: OutboxFile; views: number }
 
 export type OutboxFiles = {
   /**
-   * Opens the first file of this port that no process has open, and creates one if there is none.
+   * Opens the first file of this port that no process has open; creates a new file if all are in use.
    * @throws Error if the disk fails
    */
   claim(port: number): OutboxFile
@@ -31,9 +31,9 @@ export type OutboxFiles = {
 }
 
 /**
- * The outboxes in a directory, one file per process. SQLite's lock shows which files are in use, because a lock ends
- * with its process. Only SQLite may open the files: a process loses its POSIX locks on a file when it closes any
- * descriptor of that file.
+ * The outboxes in a directory, one file per process. SQLite's lock shows which files are in use, because the lock is
+ * released when its process ends. Only SQLite may open the files: a process loses its POSIX locks on a file when it
+ * closes any descriptor of that file.
  *
  * Files are reused but never deleted. Otherwise, a process could open a file just before another one deletes it, and
  * lose the views that it writes there.
@@ -61,7 +61,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   }
 
   /**
-   * Returns undefined if the file is in use. A corrupt file is set aside, and a new one is opened.
+   * Opens a file; returns undefined if it is in use. Sets a corrupt file aside, and opens a new one in its place.
    * @throws Error if the disk fails, or if a corrupt file cannot be set aside
    */
   function openUnlessInUse(file: string): OutboxFile | undefined {
@@ -79,7 +79,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     }
   }
 
-  /** Closes the outbox if it is empty, or cannot be read. */
+  /** Returns the outbox as an orphan; closes it if it is empty or cannot be read. */
   function inspect(file: string, outbox: OutboxFile): Orphan | undefined {
     let orphan: Orphan | undefined
     try {
@@ -157,7 +157,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       const searches = (await list()).map((file) => findInFile(file, id, signal))
       const settled = await Promise.allSettled(searches)
       const found = settled.find((search) => search.status === 'fulfilled' && search.value !== undefined)
-      // If no search has found the view, this throws the first failure.
+      // If no search has found the view, this throws the first failure, if any.
       return found?.status === 'fulfilled' ? found.value : (await Promise.all(searches))[0]
     },
   }
@@ -174,15 +174,18 @@ export function portOfOutbox(name: string): number | undefined {
   return port === undefined ? undefined : Number(port)
 }
 
-/** A fingerprint that changes with each write. Undefined while a process has the file open, or after it was killed. */
+/**
+ * Returns a fingerprint that changes with each write; undefined while a process has the file open, or if the last
+ * process that had the file open was killed.
+ */
 function stampOf(file: string): string | undefined {
   const stats = existsSync(`${file}-wal`) ? undefined : statSync(file, { throwIfNoEntry: false })
   return stats && `${stats.ino} ${stats.mtimeMs} ${stats.size}`
 }
 
 /**
- * Renames a corrupt file, so that nothing in it is lost. Several processes may find the same file, but only the first
- * one to link it renames it. Otherwise, a process could rename the new file that another one has created in its place.
+ * Renames a corrupt file, so that nothing in it is lost. Several processes may find the same corrupt file, but only the
+ * first process to link it renames it. Otherwise, a process could rename the new file that another one has created.
  * @returns the new name, or undefined if another process renames the file, or if the file system has no hard links
  */
 function setAside(file: string, inode: number): string | undefined {

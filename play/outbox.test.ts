@@ -39,7 +39,7 @@ test('reports of watch time are kept in order with the views, and are neither co
   expect([file.search('r').view, file.search('a').view]).toEqual([undefined, someViews('a')[0]])
 })
 
-test('the previous release cannot read reports of watch time, which it would append as views', () => {
+test('the previous release fails on reports of watch time instead of appending them as views', () => {
   {
     using outbox = open()
     outbox.put('p', someViews('a'))

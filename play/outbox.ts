@@ -1,7 +1,7 @@
 import type { DependencyState } from '../shared/contracts/readiness.ts'
 import { type OutboxFile, openOutboxFile } from './outbox-file.ts'
 
-/** The outbox cannot be read or written. */
+/** Thrown if the outbox cannot be read or written. */
 export class OutboxError extends Error {
   override name = 'OutboxError'
 }
@@ -10,8 +10,8 @@ export class OutboxError extends Error {
 export type Outbox = Omit<OutboxFile, 'search'> & { state: () => DependencyState }
 
 /**
- * An outbox in a SQLite file, which the first operation opens. If it cannot be opened, each operation retries.
- * @param name the path of the file, or its description in errors
+ * An outbox in a SQLite file, which the first operation opens. If opening it fails, each later operation tries again.
+ * @param name the path of the file; with a custom `open`, only a description of the file for errors
  */
 export function createOutbox(name: string, open = () => openOutboxFile(name)): Outbox {
   let database: OutboxFile | undefined

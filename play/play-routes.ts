@@ -117,7 +117,7 @@ function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
   }
 }
 
-/** The attributes by which `GET /traces` recognizes a play. */
+/** Sets the attributes by which `GET /traces` recognizes a play. */
 function annotatePlay({ requestId, span }: RequestContext, { assetId, userId }: Play): void {
   span.annotate({
     [PLAY_ATTRIBUTES.assetId]: assetId,

@@ -10,12 +10,12 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 export type PlayOptions = {
   /** What is known about the viewer, for assets with rights. */
   audience: Audience
-  /** Of a user's plays with the same idempotency key, at most one counts as a view. */
+  /** At most one of a user's plays with the same idempotency key counts as a view. */
   key?: string | undefined
 }
 
 /**
- * Gathers the data for a play, and records its view. Undefined if there is no such asset.
+ * Gathers the data for a play, and records its view. Resolves to undefined if there is no such asset.
  * @throws UnavailableError, or HTTPException if the key was used for another play
  */
 export type Player = (

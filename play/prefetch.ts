@@ -9,7 +9,7 @@ import type { PlayOptions } from './player.ts'
 import { findRefusal, type Refused } from './rights/entitlement.ts'
 
 /**
- * Gathers the data for a play that may follow, and records nothing. Undefined if there is no such asset.
+ * Gathers the data for a play that may follow, and records nothing. Resolves to undefined if there is no such asset.
  * @throws UnavailableError
  */
 export type Prefetcher = (

@@ -9,7 +9,7 @@ import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
 import { createRecorder, type IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
-test('a view has its id, asset, user and time, and the request id and trace of the play', async () => {
+test('an appended view has an id, the asset, the user, the time, and the request id and trace of the play', async () => {
   const { appends, record } = setUp()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
@@ -64,7 +64,7 @@ test('an append has at most 1,000 views', async () => {
   expect(appends.map(({ views }) => views.length)).toEqual([1_000, 1_000, 1])
 })
 
-test('a failed append rejects all of its views, and none of those in the next append', async () => {
+test('if an append fails, all of its views fail, but none of those in the next append', async () => {
   const { fail, record, store } = setUp()
   const views = ['1', '2'].map((userId) => record({ id: userId, assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)

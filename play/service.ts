@@ -51,7 +51,7 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, plays fail during that time. */
   outbox?: Outbox
-  /** The outboxes of all processes, to search them for views, and to drain those of processes that have ended. */
+  /** The outboxes of all processes: play searches them for views, and drains those of processes that have ended. */
   outboxFiles?: Pick<OutboxFiles, 'openOrphans' | 'find'>
   /** The other processes on the same port, if it is shared. */
   siblings?: Siblings | undefined
@@ -65,7 +65,7 @@ export type Backbone = {
 const strategies = { createAssetCache, createCountLookup, createRecorder }
 export type Strategies = typeof strategies
 
-/** Starts the edge on a given log. */
+/** Starts the edge with a given event log. */
 export async function startPlay(
   service: Service,
   settings: PlaySettings,

@@ -182,7 +182,7 @@ test('the first view of a process names the last acknowledged view of the previo
   ])
 })
 
-test('once the backlog of an earlier process is drained, the next view names the last view in it', async () => {
+test('once a backlog of an earlier process is drained, the next view names the last view of the backlog', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)
@@ -195,7 +195,7 @@ test('once the backlog of an earlier process is drained, the next view names the
   expect(fakeLog.storedViews.at(-1)).toMatchObject({ serial: 1, predecessor: { producer: 'producer-0', serial: 2 } })
 })
 
-test('while an append takes longer than a play may wait, views go to the outbox and keep their producer', async () => {
+test('while appends take longer than a play may wait, views go to the outbox and keep their producer', async () => {
   const fakeLog = createFakeLog()
   const producer: typeof fakeLog.producer = (source, id) => {
     const producer = fakeLog.producer(source, id)

@@ -16,7 +16,7 @@ export type Recorded = 'log' | 'outbox'
 export type Spooler = AsyncDisposable & {
   /**
    * Appends views to the log. If the log does not acknowledge them before `signal` aborts, puts them in the outbox.
-   * @throws OutboxError if both fail
+   * @throws OutboxError if the outbox fails too
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
   /**
@@ -24,7 +24,10 @@ export type Spooler = AsyncDisposable & {
    * start leaves no outbox behind.
    */
   start(): void
-  /** Makes the next view name a producer that appends no more views, so that a loss of its last views is detected. */
+  /**
+   * Makes the next view name a producer that appends no more views, so that a loss of that producer's last views is
+   * detected.
+   */
   name(last: Predecessor): void
 }
 
@@ -140,7 +143,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       maxMs: retryMs,
       onFailure(error) {
         if (error instanceof OutboxError) reportOutbox(error)
-        // This is not logged as an outage, because the log may accept every view except this batch.
+        // This failure is not logged as an outage, because the log may accept every view except this batch.
         else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
       },
     })

@@ -19,7 +19,7 @@ const MAX_MESSAGES = 1_000
 
 /**
  * Explains what became of a view.
- * @throws UnavailableError if that is unknown
+ * @throws UnavailableError if the fate of the view is unknown
  */
 export type ViewExplainer = (id: string, request: RequestContext) => Promise<ExplainedView | ViewNotFound>
 
@@ -47,7 +47,7 @@ export function createViewExplainer({ reporting, findWaiting, recent, eventLog, 
     })
   }
 
-  /** Undefined if the outboxes cannot be searched. */
+  /** Resolves to undefined if the outboxes cannot be searched. */
   function searchOutboxes(id: string): Promise<{ found: RecentView | undefined } | undefined> {
     return attempt('outboxes', async () => ({ found: await findWaiting?.(id, AbortSignal.timeout(OUTBOXES_MS)) }))
   }

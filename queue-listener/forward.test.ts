@@ -211,7 +211,7 @@ test('reporting is no longer called once forwarding has ended', async () => {
   await setUp.stop()
   const { length } = reporting.attempts
   await sleep(100)
-  // A check may have been in flight.
+  // One call may still have been in flight.
   expect(reporting.attempts.length).toBeLessThan(length + 2)
 })
 

@@ -16,14 +16,14 @@ import type { StoreCheck } from './store-check.ts'
 import type { Suspension } from './suspension.ts'
 
 /**
- * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, this
- * halves the CPU time of queue-listener and reporting, compared with one batch per message.
+ * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, the
+ * interval halves the CPU time of queue-listener and reporting, compared with one batch per message.
  */
 const MIN_BATCH_INTERVAL_MS = 10
 
 /**
  * At the end of the log, the interval is at least this multiple of the delivery time of the batch, because Postgres
- * takes over a millisecond per batch, however few views it has. The maximum bounds the lag of the counts.
+ * takes over a millisecond per batch, however few views the batch has. The maximum bounds the lag of the counts.
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
@@ -49,8 +49,8 @@ type Deps = {
  * Forwards the log to reporting, batch by batch, until `signal` aborts. Forwarding is stateless: it starts at
  * reporting's position, and resumes there after any failure.
  *
- * Multiple instances may run. reporting rejects a batch that does not start at its position. If two instances send the
- * same batch, reporting therefore counts only the first one. The other instance becomes a standby until the position
+ * Multiple instances may run. reporting rejects a batch that does not start at its position, so if two instances send
+ * the same batch, reporting counts it once. The instance whose batch is rejected becomes a standby until the position
  * stalls while the log grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
@@ -82,7 +82,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
           resetBackoff()
           failures.clear()
         }
-        // Stand by only here: leaving the loop has stopped the reader and the periodic reports.
+        // Stand by only after the loop, because the reader and the periodic reports stop when it ends.
         if (last === 'overtaken') await standBy({ ...deps, onReported: suspension.resume }, signal)
       }
     },

@@ -20,7 +20,7 @@ type Deps = {
 }
 
 type PeriodicDeps = Deps & {
-  /** Called with the outcome of each report, except the first of consecutive failures: the retry may succeed. */
+  /** Called with the outcome of each report, except the first of consecutive failures: its retry may succeed. */
   logOutcome: TransitionLog
   checkMs?: number
 }
@@ -73,7 +73,7 @@ export async function reportEnd(
   const counted = knownPosition && knownPosition.incarnation === incarnation ? knownPosition.sequence : 0
   if (counted > last || missingAfter(knownPosition, extent)) return reporting.position(signal)
   const { messages, since: oldest } = await raceAbort(eventLog.backlog(knownPosition), signal)
-  // Without a backlog, only messages that are not views follow, such as copies of dead letters: ignore them.
+  // Without a backlog, no views follow the position. Ignore later messages, such as copies of dead letters.
   const sequence = messages > 0 ? last : counted
   const position = await reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
   onReported?.()

@@ -82,8 +82,8 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
 }
 
 /**
- * Returns the age of the oldest message in seconds. A negative age, which clock skew between this machine and the log
- * could cause, is clamped to 0.
+ * Returns the age of the oldest uncounted message in seconds. A negative age, which clock skew between this machine
+ * and the log could cause, is clamped to 0.
  */
 export function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN

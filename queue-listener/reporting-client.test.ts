@@ -144,7 +144,7 @@ describe('a batch', () => {
     expect(calls[1]?.body).not.toHaveProperty('views.0.duration')
   })
 
-  test('continues the first recorded trace, links the others, and ends each span, even on failure', async () => {
+  test('continues the first recorded trace, links to the others, and ends each span, even on failure', async () => {
     for (const status of [200, 500]) {
       const { calls, client, ended } = setUp({ status, body: { stream: 'log', sequence: 5 } })
       const traces: TraceContext[] = ['one', 'two', 'three'].map((traceparent) => ({
@@ -179,7 +179,7 @@ describe('a report', () => {
   })
 })
 
-test.each(['position', 'count'] as const)('%s() is aborted with its signal, or after five seconds', async (method) => {
+test.each(['position', 'count'] as const)('%s() ends when its signal aborts, or after five seconds', async (method) => {
   useFakeClock()
   const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
   const stop = new AbortController()

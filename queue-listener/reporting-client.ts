@@ -11,8 +11,9 @@ import { type Span, startNonRecordingSpan, type Tracing } from '../shared/tracin
 const TIMEOUT_MS = 5_000
 
 /**
- * A call is retried on another instance if it gets no response within `attemptTimeoutMs`, which is longer than for a
- * lookup, because a full batch takes longer. The store counts a batch once, however many instances receive it.
+ * A call is retried on another instance if it gets no response within `attemptTimeoutMs`. This timeout is longer than
+ * that of a lookup, because a full batch takes longer. The store counts a batch once, no matter how many instances
+ * receive it.
  */
 const RETRY = { idempotent: true, attemptTimeoutMs: 1_000 }
 
@@ -29,7 +30,7 @@ export type ReportingClient = {
   report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
 }
 
-/** The end of the log, the last known position of reporting in it, and when the oldest uncounted message was stored. */
+/** The end of the log, reporting's last known position in it, and when the oldest uncounted message was stored. */
 export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**

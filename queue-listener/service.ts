@@ -67,7 +67,7 @@ export async function startQueueListener(
   const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, signal)
   const watching = watchForStall({ ...counting, deliveries, metrics, health }, signal)
   resources.defer(async () => {
-    // If another service in this process fails to start, this service is disposed, but `stopping` is not aborted.
+    // Nothing aborts `stopping` if this service is disposed because another service in this process failed to start.
     shutdown.abort()
     await Promise.all([forwarding, watching])
   })

@@ -103,7 +103,7 @@ export async function watchForStall(deps: Deps, signal: AbortSignal) {
     const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
     lagMs = backlog ? toAge(backlog) * 1_000 : null
     if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
-    // `suspend` has already logged a suspension.
+    // Do not log a suspension here: `suspend` has already logged it.
     const isStalled = measured().state === 'stalled' && suspension.reason() === undefined
     if (isStalled && !wasStalled) log.error(forwarding(), 'counting has stalled')
     if (!isStalled && wasStalled) log.info('counting has resumed')

@@ -6,7 +6,7 @@ import { StoresDifferError } from './store-check.ts'
 
 type Cause = LogTruncatedError | StoresDifferError
 
-/** Suspends counting while views would be lost or counted in two stores, until an operator fixes the cause. */
+/** Suspends counting if views would be lost, or counted in two stores, until an operator fixes the cause. */
 export type Suspension = {
   /** Suspends counting and returns true if the error requires a suspension; otherwise returns false. */
   suspend(error: unknown): boolean

@@ -19,7 +19,7 @@ usage_error() {
   fail "$1; --help shows the usage" 2
 }
 
-# unreachable SERVICE ADDRESS CURL_STATUS
+# unreachable SERVICE ADDRESS CURL_STATUS: exits with a message that explains the status.
 unreachable() {
   case $3 in
     6 | 7) fail "$1 is not reachable at $2; npm start starts all services" ;;
@@ -91,8 +91,8 @@ secret() {
   printf '%s' "$value"
 }
 
-# Prints the header with a token, if there is one. curl reads it from a file, because command-line arguments are visible
-# to all users. If the setting contains two tokens, uses the first.
+# Prints the header with a token, if there is one. curl reads the header from a file, because command-line arguments are
+# visible to all users. If the setting contains two tokens, uses the first.
 authorization() {
   [ -z "$1" ] || printf 'authorization: Bearer %s\n' "${1%% *}"
 }

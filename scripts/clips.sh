@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the clips of the demo catalogue. The results are in the repository; run this only to change them.
+# Draws the clips of the demo catalogue. The clips are in the repository; run this script only to change them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,8 +18,8 @@ encoding=(
 
 usage="Usage: bash scripts/clips.sh [DIRECTORY]
 
-Draws the clips of the demo catalogue with ffmpeg 5 or later. Writes to DIRECTORY (default: $media): each clip as
-NAME.mp4, and in NAME/ as HLS with two renditions and captions. Needs libx264 and the font $font."
+Draws the clips of the demo catalogue with ffmpeg 5 or later. Writes each clip to DIRECTORY (default: $media) as
+NAME.mp4, and to NAME/ as HLS with two renditions and captions. Needs libx264 and the font $font."
 
 main() {
   case ${1-} in --help | -h) echo "$usage"; return ;; --version) exec bash scripts/version.sh ;; esac
@@ -59,7 +59,7 @@ renditions() {
   index "$1"
 }
 
-# Writes the playlist that lists the two renditions and the captions. ffmpeg cannot write it.
+# Writes the playlist that lists the two renditions and the captions, because ffmpeg cannot write this playlist.
 index() {
   local rendition
   cat >"$1/captions.m3u8" <<END
@@ -112,7 +112,7 @@ chord() {
 # The background does not move, because moving gradients make the clips much larger.
 gradient() { echo "gradients=s=$size:r=$fps:c0=$1:c1=$2:x0=320:y0=0:x1=320:y1=360:nb_colors=2:speed=0.00001:seed=1"; }
 
-# disc COLOUR DIAMETER
+# disc COLOUR DIAMETER: a disc on a transparent background.
 disc() {
   echo "color=$1:s=$2x$2:r=$fps,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*clip(($2-1)/2-hypot(X-($2-1)/2,Y-($2-1)/2),0,1)'"
 }

@@ -25,7 +25,7 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   dotEnv?: boolean
   /** If true, the command takes arguments in addition to options. */
   takesArguments?: boolean
-  /** If true, other users may read the files that the command creates, if the umask allows it. */
+  /** If true, the umask decides whether other users may read the files that the command creates. */
   createsSources?: boolean
 }
 

@@ -10,7 +10,7 @@ type Options = {
   method?: 'GET' | 'HEAD' | 'POST' | 'DELETE'
   token?: Secret | undefined
   headers?: Record<string, string>
-  /** Sent as JSON. */
+  /** A JSON document. */
   body?: string | Uint8Array | undefined
   timeoutMs?: number
   dispatcher?: Dispatcher

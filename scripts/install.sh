@@ -9,7 +9,8 @@ is_installed() { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x node
 
 is_installed && exit 0
 
-# Only one command at a time may install the dependencies. macOS has no flock.
+# Only one command at a time may install the dependencies. On macOS, which has no flock, commands do not wait for each
+# other.
 exec 9<package-lock.json
 if command -v flock >/dev/null && ! flock -n 9; then
   echo 'Waiting for another command to install the dependencies …' >&2

@@ -12,13 +12,13 @@ FILE has at most 16 MiB, with one JSON object per line for each asset:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
-Each service validates all lines before it stores any. It is safe to run this command again, such as after a failure.
+Each service validates all lines before it stores any. You can safely run this command again, such as after a failure.
 
   --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
 
   METADATA_URL  URL of metadata (default: http://127.0.0.1:8081)
   CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
-  WRITE_TOKEN   token that both require for writes, or WRITE_TOKEN_FILE with its path (default: none)
+  WRITE_TOKEN   token that both services require for writes, or WRITE_TOKEN_FILE with its path (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults.'
 
@@ -60,7 +60,7 @@ read_arguments() {
   [ -f "$file" ] && [ -r "$file" ] || usage_error "cannot read the file \"$file\""
 }
 
-# seed SERVICE ADDRESS PATH
+# seed SERVICE ADDRESS PATH: posts the assets to the service, and prints how many it stored.
 seed() {
   local response status body stored problems
   response=$(

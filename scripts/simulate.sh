@@ -81,7 +81,7 @@ read_arguments() {
   done
 }
 
-# number FLAG TEXT MAX
+# number FLAG TEXT MAX: prints the number, or exits if it is not between 1 and MAX.
 number() {
   local form='^[1-9][0-9]{0,8}$'
   [[ $2 =~ $form ]] && [ "$2" -le "$3" ] || usage_error "$1 is \"$2\": it must be a whole number, 1 to $3"
@@ -180,7 +180,7 @@ wait_until_counted() {
   done
 }
 
-# Waits until reporting has caught up with the log. It is always behind right after a start.
+# Waits until reporting has caught up with the log. Right after a start, reporting is always behind.
 wait_for_counts() {
   local started_at=$SECONDS
   until count_views; do

@@ -12,7 +12,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** Name patterns of tests that depend on the list of services or on a file that the guide changes, keyed by file. */
+/** Name patterns of tests, keyed by file. These tests depend on the services or on files that the guide changes. */
 const AFFECTED: Record<string, string[]> = {
   'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
   'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],
@@ -32,7 +32,7 @@ const AFFECTED: Record<string, string[]> = {
   'tests/openapi.test.ts': ['of rating has no lint findings', 'of (rating|video-tags) has a valid example'],
 }
 
-/** False if a service has been added: a generated service would then get a different port from the one in the guide. */
+/** False if a service has been added, because a generated service would then not get the port that the guide shows. */
 const isUnmodified = serviceEntries.length === 5
 
 test('every code block in the guide names its file', () => {
@@ -54,7 +54,7 @@ describe.skipIf(!isUnmodified)('npm run new-service', { timeout: 300_000 }, () =
     ['', 2, 'expected one NAME'],
     ['rating tags', 2, 'expected one NAME'],
     ['Rating', 2, '"Rating" is not a valid name'],
-    ['metadata', 2, 'the name "metadata" cannot be used: there is a service with this name'],
+    ['metadata', 2, 'the name "metadata" cannot be used: a service with this name already exists'],
     ['rating --port 8085', 2, '--port is 8085, which cdn uses'],
     ['rating --empty --catalogue', 2, '--catalogue and --empty cannot be combined'],
   ])('refuses "%s" with status %i, and changes nothing', async (args, status, message) => {
@@ -75,7 +75,7 @@ describe.skipIf(!isUnmodified)('npm run new-service', { timeout: 300_000 }, () =
     await writeFile(file, text)
   })
 
-  test('adds services that, once the steps in the guide are done, pass the check and the tests', async () => {
+  test('adds services that pass the check and the tests after the steps in the guide are done', async () => {
     expect(await generate('rating')).toMatchObject({ status: 0 })
     expect(await generate('video-tags --empty')).toMatchObject({ status: 0 })
     expect(await generate('rating')).toMatchObject({ status: 2 })

@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     expect(await getJson(`${reporting.url}/events/lost`)).toMatchObject({ views: 4 })
   })
 
-  test('restoring only the checkpoint counts later views from the log again', async () => {
+  test('restoring only the checkpoint recounts later views from the log', async () => {
     await using backedUp = await startBackedUp()
     const { reporting } = backedUp.system
     await backedUp.restore({ checkpoint: true })
@@ -120,7 +120,7 @@ test.skipIf(!natsVersion)(
 
 describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', () => {
   test.each(['run', 'are stopped'])(
-    'an older dump can be restored while the reporting instances %s: later views are counted again',
+    'an older dump can be restored while the reporting instances %s; later views are recounted from the log',
     async (how) => {
       await using backup = await createTempDirectory('backup')
       await using system = await startPostgresSystem()

@@ -36,7 +36,7 @@ const soon = () => Math.floor(Date.now() / 1_000) + 600
 
 type Claim = { kid?: string; secret?: string; expires?: number | string; scope?: string; path: string }
 
-/** The target of a request whose signature covers `scope`, by default the path. */
+/** The signed target of a request. The signature covers `scope`, which defaults to the path. */
 function target({ kid = 'new', secret = SECRETS[kid] ?? '', expires = soon(), path, scope = path }: Claim): string {
   return `/${kid}/${expires}/${sign(secret, `${kid}/${expires}/${scope}`)}/${path}`
 }
@@ -71,7 +71,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     fetch(`${edge.url}${target(claim)}`, { headers, method })
   const video = (headers?: Record<string, string>, method?: string) => get({ path: 'clips/a.mp4' }, headers, method)
 
-  /** Sends the target as it is. fetch would normalize it. */
+  /** Sends the target unchanged, because fetch would normalize it. */
   async function statusOf(target: string, method = 'GET'): Promise<number> {
     using connection = await connectHttp(
       edge.url,
@@ -123,7 +123,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       expect([response.status, await response.text()]).toEqual([200, ''])
     })
 
-    test('a HEAD without a body', async () => {
+    test('a HEAD request without a response body', async () => {
       const response = await video({}, 'HEAD')
       expect([response.status, await response.text()]).toEqual([200, ''])
       expect(response.headers.get('content-length')).toBe('1000')
@@ -174,7 +174,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       },
     )
 
-    test('for a segment only under the signature of its directory', async () => {
+    test('for a segment only if the signature covers its directory', async () => {
       const path = 'clips/a/360p/seg1.ts'
       const range = { range: 'bytes=0-9' }
       expect((await get({ path, scope: 'clips/a/' }, range)).status).toBe(206)
@@ -414,7 +414,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       expect(await expired({ kid: 'unknown', path: 'clips/a.mp4' })).toBe(403)
     })
 
-    test('no earlier than its expiry', async () => {
+    test('that it accepted until the expiry', async () => {
       const expires = Math.floor(Date.now() / 1_000) + 3
       const url = target({ path: 'clips/a.mp4', expires })
       expect(await statusOf(url)).toBe(200)

@@ -90,7 +90,7 @@ describe('reporting on its own', () => {
     expect(await readdir(directory.path)).toContainEqual(expect.stringMatching(/^checkpoint-reporting\.bin\.corrupt-/))
   })
 
-  test('loads the counts of more users than MAX_USERS, and refuses new ones', async () => {
+  test('loads the counts of more users than MAX_USERS, and refuses new users', async () => {
     {
       await using reporting = await startReporting(NEVER_WHILE_RUNNING)
       for (const user of ['u', 'v', 'w']) await countDirectly(reporting, user)

@@ -45,7 +45,7 @@ describe.each(serviceNames)('%s', { concurrent: true }, (service) => {
     expect(lines.join('\n')).toContain('--host, HOST')
   })
 
-  test('exits with status 1 and one line about a port in use', async () => {
+  test('prints one line about a port in use, and exits with status 1', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }

@@ -18,7 +18,7 @@ const text = readFileSync('compose.yaml', 'utf8')
 const compose = parseCompose(text)
 const secrets = await createSecrets()
 
-/** Mistakes in compose.yaml: the original text, its replacement, and the problem that must be found. */
+/** Mistakes in compose.yaml: the original text, its replacement, and the expected problem. */
 const MISTAKES: [string, string, RegExp][] = [
   ['mem_limit: 64m', 'mem_limti: 64m', /schema: .*mem_limti/],
   ['healthcheck:', 'healthchek:', /schema: .*healthchek/],
@@ -68,7 +68,7 @@ describe('compose.yaml', () => {
     expect(Object.values(compose.services).filter(({ build }) => build)).toHaveLength(1)
   })
 
-  test('checks the health of all containers that others wait for', () => {
+  test('checks the health of all containers that other containers wait for', () => {
     const waitedFor = Object.values(compose.services).flatMap(({ depends_on = {} }) => Object.entries(depends_on))
     const healthy = waitedFor.flatMap(([name, { condition }]) => (condition === 'service_healthy' ? [name] : []))
     expect(new Set(healthy)).toEqual(new Set(['cdnurl', 'metadata', 'nats', 'postgres', 'queue-listener', 'reporting']))

@@ -26,7 +26,7 @@ const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 /** play comes last: its views advance reporting's position, so reporting would then reject its own example batch. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
-/** Enough dead letters for the last sequences to exceed the small numbers that fast-check prefers. */
+/** Enough dead letters for the last sequences to exceed the small numbers that fast-check tends to generate. */
 const DEAD_LETTERS = 320
 const invalid = Array.from({ length: DEAD_LETTERS }, () => 'not json')
 
@@ -132,7 +132,7 @@ describe('without any dependency,', () => {
   })
 })
 
-/** Moves operations that explain a view to the end, because the example batch must count that view first. */
+/** Puts the operations that explain a view last, because the example batch must count that view first. */
 function explanationsLast(operations: Operation[]): Operation[] {
   const explainsView = ({ parameters }: Operation) => parameters.some(({ name }) => name === 'viewId')
   return [...operations.filter((one) => !explainsView(one)), ...operations.filter(explainsView)]

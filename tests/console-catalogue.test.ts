@@ -24,7 +24,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', ()
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
   })
 
-  test('explains how to fill it if it is empty', async () => {
+  test('explains, while it is empty, how to fill it', async () => {
     await using opened = await visitConsole(browser, edge.url)
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })

@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectOutcome(page, 'Qualified')
   })
 
-  test('for an id that was never recorded, the explanation gives the time from which verdicts are kept', async () => {
+  test('for an id that was never recorded, the explanation says since when verdicts are kept', async () => {
     await using opened = await open()
     const { page } = opened
     await explain(page, ' never-recorded ')
@@ -156,7 +156,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('All services up').waitFor()
   })
 
-  test('while reporting or the edge is down, the state of a view is unknown; it is shown after they recover', async () => {
+  test('while reporting or the edge is down, the page shows the state of a view as unknown, and after recovery its actual state', async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('456', 'patient')
@@ -199,7 +199,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await eventually(() => expect(requests).toBeGreaterThan(before))
   })
 
-  test('without a working edge, the examples say that the play failed', async () => {
+  test('if the edge returns an error or is unreachable, the examples say that the play failed', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByText('Try it: cause each outcome').click()

@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await eventually(async () => expect(await activeLines()).not.toContain('viewer play'))
   })
 
-  test('the pointer and the arrow keys select a time, and the page shows its numbers and outages; a gap has no data', async () => {
+  test('the pointer and the arrow keys select a time, and the page shows the numbers and outages at that time; a gap has no data', async () => {
     await using opened = await visit()
     const { page } = opened
     expect(await readout(page)).toEqual(['Last 5 minutes', '2,000 views', '30 errors'])

@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(await verdict(page)).toBe('Yes: every view is accounted for.')
   })
 
-  test('while the log is down, the audit shows the views in the outbox; while reporting is down, the audit is unknown', async () => {
+  test('while the log is down, the audit shows the views in the outbox; while reporting is down, the audit is shown as unknown', async () => {
     await using opened = await open()
     const { page } = opened
     await system.nats.signal('SIGKILL')

@@ -36,7 +36,7 @@ describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => 
 
   const open = (options?: BrowserContextOptions) => openConsole(browser, started.play.url, options)
   const viewsOf = (id: string) => views(started.reporting.url, 'asset', id)
-  /** Views are counted in order, so all earlier views are counted once the new one is. */
+  /** Views are counted in order, so all earlier views are counted once the new view is. */
   const expectOneView = async (id: string) => {
     await play(started.play.url, '456', `after-${id}`)
     await eventually(async () => expect(await views(started.reporting.url, 'user', `after-${id}`)).toBe(1))
@@ -82,7 +82,7 @@ describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => 
     const explanation = async () =>
       (await fetch(`${started.play.url}/views/${response.headers()['view-id']}`)).json() as Promise<ViewExplanation>
     await hasPlayed(page, 3)
-    // Plays so slowly that the next report is not due before the video is closed.
+    // Play so slowly that the next report is not due before the video is closed.
     await evaluate(page, 'video.playbackRate = 0.1')
     await eventually(async () =>
       expect(await explanation()).toMatchObject({ verdict: 'pending', secondsWatched: null }),

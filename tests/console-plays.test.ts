@@ -124,7 +124,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(await dialog.getByText('view ID').count()).toBe(outcome instanceof RegExp ? 1 : 0)
   })
 
-  test('if the module of the waterfall or of the dialog fails to load, it is loaded again', async () => {
+  test('if the waterfall module or the dialog module fails to load, the page retries', async () => {
     await using opened = await open()
     const { page, errors } = opened
     for (const name of ['waterfall', 'play-view']) {

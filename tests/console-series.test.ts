@@ -75,7 +75,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     await using opened = await openWith(toSeries('minute', Array(180).fill(1)))
     const { page } = opened
     await showRange(page, '1 hour', 60)
-    // The real series also has 60 steps, so their number does not tell whether the fake series is shown yet.
+    // The real series has 60 steps too, so waiting for 60 steps does not ensure that the page shows the fake series.
     await eventually(async () => {
       await page.locator('#chart').press('End')
       expect(await readout(page)).toBe('23:59 – 00:00, so far, 1 view, 0 qualified, 1 other')
@@ -211,7 +211,7 @@ async function showRange(page: Page, range: string, count: number): Promise<void
 
 /**
  * Selects one step after another with the keyboard, and returns each as a screen reader announces it.
- * @param count the number of steps, starting with the first; by default all, including one that begins meanwhile
+ * @param count the number of steps, starting with the first; by default all, including a step that begins meanwhile
  */
 async function readSteps(page: Page, count = Number.POSITIVE_INFINITY): Promise<string[]> {
   const steps: string[] = []

@@ -14,7 +14,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 /** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
 
-/** Only a notification is this fast. Without it, an instance is found by a health check or a retry, after 2 s. */
+/** Only a notification makes discovery this fast. Otherwise, a health check or a retry finds an instance after 2 s. */
 const FOUND_MS = 1_000
 
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
@@ -130,7 +130,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul,', () => {
     expect(load.failures).toEqual([])
   })
 
-  test('no play fails or takes a second when one of two instances hangs under load', async () => {
+  test('every play succeeds in less than a second when one of two instances hangs under load', async () => {
     await using second = await startService('metadata', env)
     await using load = startLoad(services.play)
     await eventually(async () => expect(await healthy('metadata')).toHaveLength(2))
@@ -297,10 +297,10 @@ async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isO
   }
 }
 
-/** Shorter pauses of the machine cause no failures: while two instances are up, an attempt times out after 150 ms. */
+/** Shorter pauses cause no failures, because an attempt times out only after 150 ms while two instances are up. */
 const LONG_PAUSE_MS = 50
 
-/** How long circuit breakers may stay open, and instances ejected, after a long pause. */
+/** After a long pause, circuit breakers may stay open, and instances ejected, for this long. */
 const RECOVERY_MS = 1_500
 
 /** Plays continuously, four at a time, and collects failed and degraded plays, except those due to a long pause. */
@@ -325,7 +325,7 @@ function startLoad(edge: ServiceProcess) {
   return {
     failures,
     slowestMs: () => slowest,
-    /** Resolves after `plays` more plays without a long pause. */
+    /** Resolves after `plays` more plays, not counting those that a long pause may have affected. */
     async more(plays: number) {
       const goal = finished + plays
       await eventually(() => expect(finished).toBeGreaterThan(goal))

@@ -109,7 +109,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
   test('restart a process immediately, even if a control keeps it down', async () => {
     await controls.post('cdnurl/kill?seconds=60')
     expect(await controls.post('cdnurl/restart')).toMatchObject({ body: { process: { state: 'running', starts: 2 } } })
-    // Until cdnurl listens, it has no handler for SIGTERM.
+    // Wait until cdnurl listens, because it does not handle SIGTERM before that.
     await eventually(() => fetch(`${system.cdnurl.url}/healthz`))
     expect(await controls.post('cdnurl/restart')).toMatchObject({
       body: { process: { state: 'running', starts: 3, lastExit: 'status 0' } },

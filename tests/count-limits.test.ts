@@ -19,7 +19,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       for (const user of ['u', 'v', 'u']) {
         await eventually(async () => expect((await play(edge.url, '456', user)).status).toBe(200))
       }
-      // Once these are counted, the view of a third user starts the next batch, which waits for room.
+      // Once these views are counted, the next batch begins with the view of a third user, and waits for room.
       await eventually(async () => expect(await counts()).toEqual([2, 1, 0]))
       for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
       await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
@@ -57,8 +57,12 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
     expect(await views(reporting.url, 'asset', 'a')).toBe(5)
   })
 
-  test('new users are refused before the heap is exhausted, and views by existing users are still counted', async () => {
-    await using reporting = await startService('reporting', { NODE_OPTIONS: '--max-old-space-size=64' })
+  test.each([
+    '--max-old-space-size=64',
+    '--max-old-space-size=64 --max-semi-space-size=4',
+    '--max-old-space-size=64 --max-semi-space-size=64',
+  ])('with %s, new users are refused before the heap is full; existing users are counted', async (NODE_OPTIONS) => {
+    await using reporting = await startService('reporting', { NODE_OPTIONS })
     let after = 0
     let refused = 0
     while (refused < 20) {
@@ -68,6 +72,8 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       else refused += 1
     }
     expect(after).toBeGreaterThan(10)
+    // See `maxUsers`: a user takes at least 40 bytes.
+    expect(after * BATCH * 40).toBeLessThan(64 * 2 ** 20)
     const response = await fetch(`${reporting.url}/events`, jsonRequest(batchOf(after, manyUsers(0))))
     expect(response.status).toBe(200)
     expect(await views(reporting.url, 'user', 'user-9000000')).toBe(2)
@@ -80,9 +86,9 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       expect(response.status).toBe(200)
     }
     const maxLag = () => metric(reporting.url, /^nodejs_eventloop_lag_max_seconds/)
-    // Retried, because other processes may keep the machine busy.
+    // Retry, because other processes may keep the machine busy.
     await eventually(async () => {
-      // The metric covers the interval since the last scrape.
+      // Start a new interval, because the metric covers the time since the last scrape.
       await maxLag()
       for (let times = 0; times < 20; times += 1) {
         const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)

@@ -44,7 +44,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
       playedAt.push(-Infinity)
       expect((await playing).body).toMatchObject({ userviews: playedAt.length })
     })
-    /** How many plays the counts must include by now if they are current. */
+    /** The number of plays that the counts must include to be current. */
     const leastViews = () => {
       const countedBy = performance.now() - MAX_LAG_MS
       return playedAt.filter((at) => at < countedBy).length
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
       expect(status).toBe('ready')
       states.add(String(counting?.state))
     }
-    // The replay takes long enough to observe rising progress.
+    // The replay takes long enough for the test to observe rising progress.
     expect(refused.size).toBeGreaterThan(1)
     expect([...states]).toContain('replaying')
     expect(Math.max(...refused)).toBeLessThan(1)
@@ -196,7 +196,7 @@ function startFailingProxy(reporting: string) {
 }
 
 describe('a reporting instance without queue-listener', () => {
-  test('by default, serves the views that it has received, as soon as it has started', async () => {
+  test('by default, serves counts of the views that it has received, right after startup', async () => {
     await using reporting = await startService('reporting')
     const counted = await fetch(`${reporting.url}/events/asset/456/user/8`, { method: 'POST' })
     expect(await counted.json()).toEqual({ userviews: 1, assetviews: 1 })

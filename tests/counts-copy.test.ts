@@ -106,7 +106,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
       expect((await fetch(`${used.url}/events`, jsonRequest(batch))).status).toBe(200)
       await used.signal('SIGTERM')
     }
-    // A checkpoint is trimmed in whole pages.
+    // A checkpoint is trimmed in whole pages. Without the first page, one key is left.
     for (const [KEYS_KEPT, expected] of [
       ['1', 1],
       [String(keys), keys],
@@ -144,7 +144,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
 })
 
 describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', () => {
-  test('neither loses nor repeats a view, still recognizes duplicates, and can be undone while the log still has the views', async () => {
+  test('neither loses a view nor counts one twice, still recognizes duplicates, and can be undone while the log still has the views', async () => {
     await using postgres = await startPostgres()
     const secondPort = await freePort()
     await using system = await startSystem({}, { moreReportings: [`http://127.0.0.1:${secondPort}`] })
@@ -189,7 +189,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to 
       expect(await views(url, 'user', 'u')).toBe(11)
       expect(await views(url, 'user', 'imported')).toBe(3)
     }
-    // Each message from before the move is now in the log twice.
+    // The log now contains two copies of each message that was stored before the move.
     expect(
       (await metric(first.url, /^duplicate_views_total /)) + (await metric(second.url, /^duplicate_views_total /)),
     ).toBeGreaterThanOrEqual(8)
@@ -217,7 +217,7 @@ function importedEvent(n: number): string {
   })
 }
 
-/** Stores the messages up to a sequence again, as happens when their acknowledgements are lost. */
+/** Stores the messages up to a sequence again, as a client does if the acknowledgements are lost. */
 function storeAgain(nats: Awaited<ReturnType<typeof startSystem>>['nats'], through: number): Promise<void> {
   return nats.use(async (connection) => {
     const [jsm, js] = [await connection.jetstreamManager(), connection.jetstream()]

@@ -18,7 +18,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const SCRAPE_INTERVAL = '500ms'
-/** Four scrape intervals, as in Grafana. */
+/** Four scrape intervals, the minimum that Grafana uses. */
 const variables = { __rate_interval: '2s' }
 
 const dashboard = await readDashboard('deploy/grafana/play.json')
@@ -53,7 +53,7 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
     let system: System
     let prometheus: PrometheusServer
     let postgres: PostgresServer
-    /** A reporting instance with its counts in Postgres, to which no queue-listener sends views. */
+    /** A reporting instance that keeps its counts in Postgres, and gets no views from queue-listener. */
     let second: ServiceProcess
     /** An instance of play that trusts an identity provider. */
     let identified: ServiceProcess
@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
     )
 
     test('the outages triggered their alerts', async () => {
-      // The last step of the query range may precede the last alert.
+      // Retry, because the last step of the query range may precede the last alert.
       await eventually(async () => {
         const alerts = await prometheus.queryAll('ALERTS')
         expect(alerts.map(({ labels }) => labels.alertname)).toEqual(expect.arrayContaining(OUTAGE_ALERTS))
@@ -163,7 +163,7 @@ const OUTAGE_ALERTS = [
   'ServiceDown',
 ]
 
-/** Causes each condition that panels and alerts show, and waits until Prometheus has scraped it. */
+/** Causes each condition that panels and alerts show, and waits until Prometheus shows it. */
 async function breakThings(system: System, shows: (expr: string) => Promise<void>): Promise<void> {
   await system.nats.use((connection) => connection.jetstream().publish('events.view.broken', 'not a batch of views'))
   const conflicting = { stream: '2000-01-01T00:00:00Z', after: 7, through: 8, views: [] }
@@ -183,7 +183,7 @@ async function breakThings(system: System, shows: (expr: string) => Promise<void
 
 type Store = { postgres: PostgresServer; database: string; second: ServiceProcess }
 
-/** Makes a statement of reporting deadlock with this client, then kills Postgres. */
+/** Causes a deadlock between a statement of reporting and this client, then kills Postgres. */
 async function breakPostgres({ postgres, database, second }: Store, shows: (expr: string) => Promise<void>) {
   const count = () => fetch(`${second.url}/events/asset/a/user/u`, { method: 'POST' })
   await eventually(async () => expect((await count()).status).toBe(200))

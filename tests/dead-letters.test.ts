@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('with dead letters,', () => {
   const viewsOf = (user: string) => views(system.reporting.url, 'user', user)
   const expectViews = (user: string, count: number) => eventually(async () => expect(await viewsOf(user)).toBe(count))
 
-  /** Sends a play, and waits until this play and all earlier ones are counted. */
+  /** Sends a play, and waits until it and all earlier plays are counted. */
   async function expectAllCounted(): Promise<void> {
     const before = await viewsOf('next')
     await play(system.play.url, '456', 'next')

@@ -9,7 +9,7 @@ const PLAYS = 4
 describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', () => {
   test.each([
     ['views are appended to the log if APPEND_TIMEOUT is long enough', { APPEND_TIMEOUT: '5s' }, 'log'],
-    ['views go to the outbox and keep their producer if APPEND_TIMEOUT is too short', {}, 'outbox'],
+    ['views go to the outbox, but their producer stays the same, if APPEND_TIMEOUT is too short', {}, 'outbox'],
   ])('%s', async (_, settings, place) => {
     await using system = await startSystem(settings, { proxied: { delayMs: 200 } })
     const { play: edge, reporting, nats } = system

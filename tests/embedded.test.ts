@@ -53,7 +53,7 @@ describe('in embedded mode,', () => {
     }
   })
 
-  test('a second process with the same DATA_DIR exits with status 1 and one line', async () => {
+  test('a second process with the same DATA_DIR prints one line and exits with status 1', async () => {
     await using directory = await createTempDirectory('embedded')
     const env = { DATA_DIR: directory.path }
     await using _ = await startService('embedded', env, await freePortRange())
@@ -169,7 +169,7 @@ describe('in embedded mode,', () => {
   })
 })
 
-test.skipIf(!hasConsul)('with Consul, embedded services register and call only each other', async () => {
+test.skipIf(!hasConsul)('with Consul, embedded services register themselves, and call only each other', async () => {
   await using agent = await startConsulAgent()
   await using other = await startSocketServer()
   const body = { Name: 'reporting', ID: 'other', Address: '127.0.0.1', Port: Number(new URL(other.url).port) }

@@ -7,7 +7,7 @@ import { startIsolated } from './harness/isolated.ts'
 
 const authorization = 'Bearer token'
 const INVALID_ID = '-'
-/** A value whose length cannot be compared with a limit. */
+/** Comparing the length of this value with a limit throws a TypeError. */
 const INCOMPARABLE = { length: { toString: 0, valueOf: 0 } }
 const errors = expect.toSatisfy(isFieldErrors)
 const invalid = { status: 'Invalid request', errors }

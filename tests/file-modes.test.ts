@@ -18,7 +18,7 @@ function startWithoutUmask(script: string, port: number, env: Record<string, str
   })
 }
 
-/** The files and directories in `directory` to which users other than the owner have access, each with its mode. */
+/** The files and directories in `directory` that users other than the owner can access, each with its mode. */
 async function sharedIn(directory: string): Promise<string[]> {
   const names = ['', ...(await readdir(directory, { recursive: true }))]
   const modes = names.map(async (name) => [await modeOf(join(directory, name)), name] as const)
@@ -27,7 +27,7 @@ async function sharedIn(directory: string): Promise<string[]> {
   )
 }
 
-/** The permissions of a file; 0 for a temporary file that was renamed since the directory was read. */
+/** The permissions of a file, or 0 if it is a temporary file that has been renamed since the directory was read. */
 async function modeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).mode & 0o777

@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const PLAY = '/play/asset/456/user/8'
 const KEY = { 'idempotency-key': '"8e03978e"' }
 
-/** The first play instance that receives such a request fails. `times` is the number of instances that receive it. */
+/** `times` is the number of play instances that receive the request if the first one fails. */
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
@@ -31,7 +31,7 @@ const REPEATED = [
   },
 ] as const
 
-/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`; play does not. */
+/** nginx resolves these paths to `/play/watched/8`, `/views/b/status` and `/views/b/traces`, but play does not. */
 const AMBIGUOUS = [
   ['POST', '/play/asset/456/user/..%2f..%2f..%2fwatched%2fx/../8'],
   ['GET', '/views/b%2fc%2fd/../../status'],
@@ -268,7 +268,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
 
 type SendOptions = { method?: string; headers?: Record<string, string>; body?: string }
 
-/** Sends a request with an unchanged path: fetch would resolve `..`. */
+/** Sends a request without changing its path, because fetch would resolve `..`. */
 async function send(origin: string, path: string, { method = 'GET', ...options }: SendOptions = {}) {
   await using stack = new AsyncDisposableStack()
   const client = stack.adopt(new Client(origin), (client) => client.destroy())

@@ -18,7 +18,7 @@ const STATUSES = [200, 400, 401, 403, 421, 429, 431, 451]
 /** A value for one part of a request. If the value is invalid, `status` is the status that it causes. */
 type Choice = { value?: string; status?: number }
 
-/** The parts of a play, in the order in which play checks them. The first choice of each is valid, and most likely. */
+/** The parts of a play, in the order in which play checks them. The first choices are valid, and the most likely. */
 type Parts = { host: Choice[]; origin: Choice[]; token: Choice[]; key: Choice[]; asset: Choice[] }
 
 describe('an edge with identity, limits, rights and an operations port', { timeout: 120_000 }, () => {

@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     }
   })
 
-  test('the doctor verifies the certificate of the CDN without UPSTREAM_CA', async () => {
+  test('the doctor verifies the certificate of the CDN with the public CAs, not with UPSTREAM_CA', async () => {
     const CDN_KEYS = 'k1:secret-of-the-first-key'
     await using cdn = await startService('cdn', { CDN_KEYS, CDN_ROOT: '.' })
     const CDN_BASE_URL = await startTlsProxy(other.issue(['IP:127.0.0.1']), cdn.url, stack)
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
   })
 })
 
-/** Terminates TLS in front of the server at an http URL. */
+/** Starts a proxy that terminates TLS in front of `target`, an http URL. Returns its https URL. */
 async function startTlsProxy({ cert, key }: KeyPair, target: string, stack: AsyncDisposableStack): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (client) => {

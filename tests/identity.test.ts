@@ -85,7 +85,7 @@ describe('on an edge with an identity provider,', () => {
     expect(await statusOf(edge, await provider.sign({}, {}, key))).toBe(200)
   })
 
-  test('the name of the scheme is case-insensitive', async () => {
+  test('the name of the authentication scheme is case-insensitive', async () => {
     const token = await provider.sign()
     for (const scheme of ['bearer', 'BEARER', 'Bearer ']) {
       expect((await playAs(edge, 'alice', { authorization: `${scheme} ${token}` })).status).toBe(200)
@@ -233,7 +233,7 @@ describe('on an edge with an identity provider,', () => {
 
   test('rejected plays are not counted', async () => {
     const total = async () => Audit.parse(await getJson(`${system.reporting.url}/events/audit`)).views
-    // Views are counted in order, so all earlier views are counted once this one is.
+    // Views are counted in order, so all earlier views are counted once this view is.
     expect((await playAs(edge, 'first', bearer(await provider.sign({ sub: 'first' })))).status).toBe(200)
     await eventually(async () => expect(await viewsOf('first')).toBe(1))
     const before = await total()
@@ -286,7 +286,7 @@ describe('on an edge with an identity provider,', () => {
       const { requestId, ...body } = ViewNotFound.parse(await response.json())
       return body
     }
-    // Retried, because the position in the responses advances while earlier plays are counted.
+    // Retry, because the position in the responses advances while earlier plays are counted.
     await eventually(async () => expect(await bodyFor(viewId)).toEqual(await bodyFor('no-such-view')))
     for (const headers of [{}, bearer('not-the-read-token')]) {
       const response = await explain(viewId, headers)
@@ -520,7 +520,7 @@ function mutate(token: string, other: string, below: (max: number) => number): s
   }
 }
 
-/** Ignores the unused bits in the last character of a signature, and spaces around a header value. */
+/** Compares tokens. Ignores spaces around `sent`, and the unused bits in the last character of the signature. */
 function isSame(token: string, sent: string): boolean {
   const [header, payload, signature = ''] = token.split('.')
   const parts = sent.trim().split('.')

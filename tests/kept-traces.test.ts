@@ -137,7 +137,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
   test('while a service is down, the rest of a trace is returned in time, and the field "missing" names the service', async () => {
     await system.reporting.signal('SIGSTOP')
     const { traceId, viewId } = await playRecorded(edge, 'outage')
-    // A pause of the machine delays the other services too.
+    // Repeat after a pause of the machine, because the pause delays the other services too.
     await repeatAfterPause(async () => {
       const startedAt = runningTime()
       const trace = await readTrace(edge, traceId)

@@ -16,7 +16,7 @@ const ROOT = 'deploy/kubernetes'
 /** Matches connections from a service, except to DNS and the internet. */
 const PICTURED = /^(play|metadata|cdnurl|reporting|queue-listener) → (?!dns|internet)/
 
-/** Mistakes in the production manifests: the original text, its replacement, and the problem that must be found. */
+/** Mistakes in the production manifests: the original text, its replacement, and the expected problem. */
 const MISTAKES: [string, string, RegExp][] = [
   ['periodSeconds: 2', 'periodSecond: 2', /schema: .*periodSecond/],
   ['readOnlyRootFilesystem: true', 'readOnlyRootFileSystem: true', /schema: .*readOnlyRootFileSystem/],
@@ -81,7 +81,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(findProblems(text)).toEqual([])
     })
 
-    test('allows services only the connections in the README diagram, those to NATS and Postgres, and play to queue-listener', () => {
+    test('allows services only the connections in the README diagram, to NATS and Postgres, and from play to queue-listener', () => {
       const between = [...connectionsIn(objects)].filter((connection) => PICTURED.test(connection))
       expect(between.sort()).toEqual([
         'cdnurl → nats:4222',

@@ -43,7 +43,7 @@ describe('CLIENT_RATE', () => {
   test('allows a burst up to the limit, refuses the next request, and allows another one after Retry-After', async () => {
     const { play } = await start({ CLIENT_RATE: '3/6s', ...BEHIND_PROXY })
     let clients = 0
-    // After a pause of the machine, the limit would allow more requests.
+    // Repeat after a pause of the machine, because the limit allows more requests if more time passes.
     await repeatAfterPause(async () => {
       clients += 1
       const client = as(`203.0.113.${clients}`)
@@ -159,7 +159,7 @@ describe('PLAY_RATE', () => {
     expect(statuses).toEqual([200, 200, 429])
   })
 
-  test('leaves the rejection of invalid ids, even very long ones, to validation', async () => {
+  test('does not apply to invalid user ids, even very long ones, which get a 400', async () => {
     const { play } = await start({ PLAY_RATE: '1/1h' })
     expect(await statusesOf(3, `${play.url}/play/asset/456/user/${'x'.repeat(10_000)}`)).toEqual([400, 400, 400])
   })

@@ -14,7 +14,7 @@ const FLOOD_SECONDS = 10
 const PLAY_SECONDS = 6
 /** Low enough for the flood to reach 12 times this rate even on a slow machine. */
 const PLAYS_PER_SECOND = 40
-/** Open loop, but bounded: a process whose connections all wait for a response sends nothing. */
+/** Open loop up to a limit: a process sends nothing while all its connections wait for a response. */
 const FLOOD = { processes: 2, connections: 300, perSecond: 750 }
 /** The delay between play and reporting keeps more prefetches in flight than play admits, even on a fast machine. */
 const DELAY_MS = 75

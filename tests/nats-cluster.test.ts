@@ -23,7 +23,7 @@ const log = pino({ level: 'silent' })
 
 const MAX_PLAY_MS = 1_000
 
-/** The maximum time until a service reports that the log accepts no appends. On an idle machine, it takes up to 3 s. */
+/** The maximum time until services report that the log has lost its majority. On an idle machine, it takes up to 3 s. */
 const DETECT_MS = 5_000
 
 /** The maximum time from the election of a leader until views are counted. */
@@ -74,7 +74,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
   const outage = () => infoOf(STREAM).then((info) => describeOutage(info, STREAM), String)
 
   let probes = 0
-  /** Waits until a new view is counted. @returns the milliseconds since the stream last had no leader */
+  /** Waits until a new view is counted. @returns the milliseconds since the stream got a leader */
   async function resumed(): Promise<number> {
     probes += 1
     const user = `probe-${probes}`
@@ -144,7 +144,8 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     await eventually(() => expect(idle.state()).toBe('up'))
     await underLoad('minority-', async () => {
       for (const server of suspended) await server.signal('SIGSTOP')
-      // The stream's leader still responds to everything except appends, and `idle` never appends.
+      // The stream's leader still responds to everything except appends. `idle` never appends, so it can detect the
+      // outage only from the state of the replicas.
       await eventually(() => expect(idle.reason?.()).toMatch(/has no majority: 1 of 3 replicas respond$/), DETECT_MS)
       expect(link.state()).toBe('up')
       await eventually(async () => {

@@ -42,7 +42,7 @@ function expectExample(place: string, { schema, example }: Media, api: OpenApi):
   for (const example of examples) api.expectValid(schema, example)
 }
 
-/** If a schema has no examples, its enum or default serves as one. */
+/** If a schema has no examples, its enum or default provides them. */
 function examplesOf(schema: Schema, api: OpenApi): unknown[] {
   const { examples, enum: values, default: fallback, anyOf = [] } = api.resolve(schema)
   return examples ?? values ?? (fallback === undefined ? anyOf.flatMap((one) => examplesOf(one, api)) : [fallback])

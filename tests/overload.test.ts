@@ -41,7 +41,7 @@ describe.skipIf(!natsVersion)('under overload,', () => {
     )
 
     await eventually(async () => expect((await timedPlay()).status).toBe(200), 1_000)
-    // Retried, because other processes may keep the machine busy.
+    // Retry, because other processes may keep the machine busy.
     await eventually(async () => {
       const { status, ms } = await timedPlay()
       expect(status).toBe(200)

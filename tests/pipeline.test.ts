@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
   test('a hundred concurrent plays cause only a few requests to reporting', async () => {
     const lookups = () => metric(system.reporting.url, /^http_server_request_duration_seconds_count.*\/events\/lookup/)
     let attempts = 0
-    // Retried, because fewer plays share a request if another process delays some of them.
+    // Retry, because fewer plays share a request if other processes delay some of the plays.
     await eventually(async () => {
       attempts += 1
       const before = await lookups()
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     await expectViews('crowd', 100 * attempts)
   })
 
-  test('the event in the log has the request id', async () => {
+  test('the event in the log has the request id of the play', async () => {
     await fetch(`${system.play.url}/play/asset/456/user/traced`, {
       method: 'POST',
       headers: { 'x-request-id': 'trace-me' },

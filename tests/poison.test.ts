@@ -13,7 +13,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const SEED = Number(process.env.POISON_SEED ?? 1)
 const MAX_PAYLOAD = 8 * 2 ** 20
-/** Enough for a busy machine; an idle machine needs less than 2 s. */
+/** Long enough for a busy machine; an idle machine needs less than 2 s. */
 const LIMIT_MS = Number(process.env.POISON_LIMIT_MS || 10_000)
 const MESSAGES = 10_000
 const ROUNDS = 20
@@ -98,7 +98,7 @@ describe.skipIf(!natsVersion)(`with poison messages in the log and POISON_SEED=$
     },
   )
 
-  test(`${MESSAGES} random messages delay no view, live or in a replay`, async () => {
+  test(`${MESSAGES} random messages do not delay views, either live or in a replay`, async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       for (let n = 0; n < MESSAGES / ROUNDS; n += 1) {
         raw.publish(pick(['events.view.poison', 'events.view.a.b', DEAD_LETTERS]), randomBody(), randomHeaders())
@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion)(`with poison messages in the log and POISON_SEED=$
     expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
   })
 
-  /** Sends a play, and waits until this play and all earlier ones are counted. */
+  /** Sends a play, and waits until it and all earlier plays are counted. */
   async function expectNextViewCounted(): Promise<void> {
     played += 1
     await eventually(async () => expect((await play(system.play.url, '456', 'good')).status).toBe(200))

@@ -22,7 +22,7 @@ const EXPOSURES: [line: string, service: ServiceName, settings: string[], others
   ['client-rate', 'play', ['CLIENT_RATE']],
   ['connections', 'play', ['TRUSTED_PROXIES']],
   ['operations', 'play', ['OPS_PORT']],
-  // On loopback, the default already refuses other names.
+  // HOST is set, because a service on loopback refuses other host names by default.
   ['hosts', 'play', ['ALLOWED_HOSTS'], { HOST: '0.0.0.0' }],
   ['reads', 'reporting', ['READ_TOKEN_FILE']],
   ['writes', 'metadata', ['WRITE_TOKEN_FILE']],

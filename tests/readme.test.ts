@@ -11,8 +11,8 @@ import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { freePortRange } from './harness/ports.ts'
 
 /**
- * The commands in the README, run in order; `…` in their output matches anything. Blocks marked `console consul` are
- * run with `npm run start:consul`.
+ * The commands in the README, run in order; `…` in their output matches anything. Commands in `console consul`
+ * blocks need a system that runs with Consul.
  */
 const readme = await readFile('README.md', 'utf8')
 

@@ -6,7 +6,7 @@ import { getJson, play, views } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('across restarts,', () => {
+describe.skipIf(!natsVersion)('restarts and outages:', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()

@@ -39,7 +39,7 @@ describe('an asset with rights', () => {
     expect(retried.status).toBe(status)
     expect(retried.headers.has('view-id')).toBe(false)
     expect(await Promise.all(reasons.map(denials))).toEqual(before.map((count) => count + 2))
-    // Once a later view of the same user is counted, a view of this asset would already have been counted.
+    // Views are counted in order, so once this later view is counted, a view of the asset would be counted too.
     await play(edge, '456', `viewer-of-${id}`)
     await eventually(async () => expect(await views(system.reporting.url, 'user', `viewer-of-${id}`)).toBe(1))
     expect(await views(system.reporting.url, 'asset', id)).toBe(0)

@@ -53,7 +53,7 @@ describe('npm run seed', () => {
     expect(await urlOf(fields.id)).toEqual({ id: fields.id, url })
   }
 
-  test('posts a catalogue of films to both services, and prints how many assets each stored', async () => {
+  test('posts a catalogue of films to metadata and cdnurl, and prints how many assets each stored', async () => {
     const { status, stdout, stderr } = await seed()
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     const films = (await readFile('scripts/catalogue.jsonl', 'utf8')).trim().split('\n')
@@ -80,7 +80,7 @@ describe('npm run seed', () => {
     for (const asset of [odd, escaped, turned]) await expectSeeded(asset)
   })
 
-  test('prints each invalid line, and stores nothing', async () => {
+  test('reports each invalid line, and stores nothing', async () => {
     const lines = [film({ id: 'unposted' }), film({ id: 'a/"b"', url: '//elsewhere/film.mp4' })]
     const { status, stdout, stderr } = await seedLines(...lines.map((line) => JSON.stringify(line)), '', '[]')
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
@@ -321,7 +321,7 @@ describe.skipIf(!natsVersion)('npm run simulate', () => {
     expect([await plays('retried'), await plays('reused')]).toEqual([0, 0])
   })
 
-  test('reports how many plays found no asset, and waits only for the views of the others', async () => {
+  test('reports how many plays found no asset, and waits only for the views of the other plays', async () => {
     const unplayable = Array.from({ length: 120 }, (_, n) => `${system.metadata.url}/content/asset/unplayable-${n}`)
     await Promise.all(unplayable.map((url) => post(url, { title: 'Unplayable', genre: 'drama', summary: '' })))
     const { status, stdout } = await simulate('--views', '100')

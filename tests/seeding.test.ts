@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion)('in a running system,', () => {
     await eventually(async () => expect(await played()).toMatchObject(after))
   })
 
-  test('two concurrent seeds store both catalogues', async () => {
+  test('two catalogues that are seeded concurrently are both stored', async () => {
     const outputs = await Promise.all([seed(assets(500, 'one')), bulkWrite(assets(500, 'other'))])
     expect(outputs[0].stdout).toContain('metadata: 500 assets stored\n')
     expect(await outputs[1].json()).toEqual({ status: 'ok', stored: 500 })

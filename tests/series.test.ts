@@ -32,7 +32,7 @@ describe('the views over time', () => {
     expect(await sumOf('step=day&assetId=123')).toEqual({ views: 0, qualified: 0 })
   })
 
-  test('add up, by day, to the totals in the audit', async () => {
+  test('by day, add up to the totals in the audit', async () => {
     const audit = await getJson(`${system.reporting.url}/events/audit`)
     expect(audit).toMatchObject({ ...(await sumOf('step=day')), pending: 0 })
   })

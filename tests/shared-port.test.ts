@@ -30,14 +30,14 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
   /** The settings of another play process with the same outboxes. */
   const shared = () => ({ ...system.env, DATA_DIR: system.dataDir })
 
-  test('both serve plays', async () => {
+  test('both processes serve plays', async () => {
     expect([...(await metricsOfEach(edge(), 2)).keys()].toSorted()).toEqual(
       [system.play.pid(), second.pid()].toSorted(),
     )
     await playOnEach('both', /^http_server_request_duration_seconds_count\{.*play\/asset.*"200"\} [1-9]/m)
   })
 
-  test('each lists the recorded plays of both', async () => {
+  test('each process lists the plays that either of them recorded', async () => {
     await eventually(async () => {
       const lists = new Set<string>()
       for (let n = 0; n < 12; n += 1) {
@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     })
   })
 
-  test('a third process, without REUSE_PORT, exits with status 1 and one line', async () => {
+  test('a third process, without REUSE_PORT, prints one line and exits with status 1', async () => {
     const { port } = new URL(edge())
     const env = { ...shared(), REUSE_PORT: '', LOG_LEVEL: 'silent' }
     await using third = startChild(process.execPath, ['play/main.ts', '--port', port], { env })
@@ -70,7 +70,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     expect(files).toHaveLength(2)
     const waiting = await metricOfAll(edge(), 2, WAITING)
     await second.signal('SIGKILL')
-    // The adopting process reports the backlog even before the log is back.
+    // The adopting process reports the backlog even before the log is back up.
     await eventually(async () => expect(await metricOfAll(edge(), 1, WAITING)).toBe(waiting))
     expect(await getJson(`${edge()}/status`)).toMatchObject({ parts: { outbox: { state: 'up', waiting } } })
     await second.start()
@@ -78,7 +78,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     await eventually(async () => expect(await metricOfAll(edge(), 2, WAITING)).toBe(0))
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'adopted')).toBe(served))
     expect(await getJson(`${system.reporting.url}/events/lost`)).toMatchObject({ gaps: [] })
-    // The new process created another file, because the old one was still in use.
+    // The restarted process created a new outbox, because the adopting process still used the old one.
     expect(await outboxes()).toHaveLength(3)
   })
 
@@ -99,7 +99,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     await warmUp(edge())
   })
 
-  /** Plays over new connections until the metrics of each process match. Returns the number of plays. */
+  /** Plays over new connections until the metrics of each process match `each`. Returns the number of plays. */
   async function playOnEach(user: string, each: RegExp): Promise<number> {
     let served = 0
     await eventually(async () => {

@@ -106,7 +106,7 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
   })
 
   test.skipIf(!external)(
-    'a client address may have CLIENT_CONNECTIONS connections, and loopback any number',
+    'a client address may open up to CLIENT_CONNECTIONS connections, and a loopback address any number',
     async () => {
       const open = { HOST: '0.0.0.0', ALLOW_OPEN_WRITES: '1', CLIENT_CONNECTIONS: '3' }
       await using reporting = await startService('reporting', open)

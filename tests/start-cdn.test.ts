@@ -47,7 +47,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
 
   test.skipIf(!natsVersion || !hasNjs)('with nginx, even if another npm start uses the same DATA_DIR', async () => {
     await using directory = await createTempDirectory('npm-start')
-    // Both may use one directory only because they use the same NATS server.
+    // Two instances may share a DATA_DIR only if they use the same NATS server.
     await using nats = await startNatsServer()
     const env = { PATH: pathWithNginx, DATA_DIR: directory.path, NATS_URL: nats.url }
     await using started = await npmStart(env)

@@ -177,7 +177,7 @@ describe('npm start', () => {
   })
 
   test.skipIf(!natsVersion || !hasConsul)(
-    'with --consul, starts a Consul agent and a second metadata instance too',
+    'with --consul, also starts a Consul agent and a second metadata instance',
     async () => {
       await using child = start({}, ['--consul'])
       await says(child, new RegExp(`^ {2}Consul +http://localhost:${edgePort + 420}/ui$`))
@@ -296,7 +296,7 @@ describe('npm start', () => {
     expect(child.lines.join('\n')).toContain('CATALOGUE_TTL is "soon": it must be a duration such as 500ms, 5s or 2m')
   })
 
-  test.skipIf(!natsVersion)('reports a setting that is invalid for all services only once', async () => {
+  test.skipIf(!natsVersion)('reports only once a setting that is invalid for all services', async () => {
     await using child = start({ LOG_LEVEL: 'loud' })
     expect(await child.ended).toBe(2)
     expect(child.lines.filter((line) => line.includes('cannot start with these settings'))).toHaveLength(1)

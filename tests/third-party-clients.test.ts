@@ -97,7 +97,7 @@ describe.skipIf(!natsVersion)('a third-party client', () => {
       (await connection.jetstreamManager()).streams.getMessage('EVENTS', { last_by_subj: subject }),
     )
 
-  /** All messages with views in the log. */
+  /** All messages in the log that contain views. */
   const readAll = () =>
     system.nats.use(async (connection) => {
       const consumer = await connection.jetstream().consumers.get('EVENTS', { filterSubjects: 'events.view.>' })
@@ -115,7 +115,7 @@ function viewOf(userId: string) {
   return new CloudEvent({ source: 'https://importer.example', type: 'video.viewed', data: { assetId: '456', userId } })
 }
 
-/** Parses a message like an HTTP message with the same headers and body. The SDK validates each event. */
+/** Parses a message as if it were an HTTP message with the same headers and body. The SDK validates each event. */
 function eventsOf(message: JsMsg): CloudEvent[] {
   const type = message.headers?.get('Content-Type')
   return [HTTP.toEvent({ headers: { 'content-type': type }, body: message.string() })].flat() as CloudEvent[]

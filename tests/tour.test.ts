@@ -262,7 +262,7 @@ test('without a running system, the tour prints one line and exits with status 1
   expect(child.lines).toEqual([expect.stringContaining(`play is not reachable at http://127.0.0.1:${port}`)])
 })
 
-/** The last line in which the tour printed how many plays were answered, counted and waiting. */
+/** The last line in which the tour printed how many plays got a 200, and how many of them are counted or waiting. */
 function identityOf(output: string): string {
   return output.split('\n').findLast((line) => line.includes('answered 200 =')) ?? ''
 }

@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('with a collector,', () => {
     expect(services).toEqual(expect.arrayContaining([...inAPlay]))
   }
 
-  /** The tests are concurrent, because spans arrive up to a second after a play. */
+  /** The tests run concurrently to save time, because spans arrive up to a second after a play. */
   describe.concurrent('the collector receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 
@@ -338,7 +338,7 @@ function describeSpan({ name, kind, resource }: ReceivedSpan): string {
   return `${resource['service.name']}: ${name} (${kinds[kind]})`
 }
 
-/** The parent id of the root span, then the services of all spans from the root to this one. */
+/** The parent id of the root span, then the services of all spans from the root to `span`. */
 function pathTo(span: ReceivedSpan, all: ReceivedSpan[]): unknown[] {
   const parent = all.find(({ spanId }) => spanId === span.parentSpanId)
   return [...(parent ? pathTo(parent, all) : [span.parentSpanId]), span.resource['service.name']]
@@ -350,7 +350,7 @@ async function playIn({ url }: ServiceProcess, headers: Record<string, string> =
   await response.body?.cancel()
 }
 
-/** Excludes the API package, which prom-client loads and which does nothing on its own. */
+/** Log lines for loaded OpenTelemetry modules, except the API, which prom-client loads and which does nothing alone. */
 function loadedBy(service: ServiceProcess): string[] {
   return service.lines().filter((line) => /^loaded .*@opentelemetry\/(?!api\/)/.test(line))
 }

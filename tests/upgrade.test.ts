@@ -22,7 +22,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 type Release = '0.1.0' | 'current'
 
-/** A system whose services run two releases. A service keeps its port and DATA_DIR when it is upgraded. */
+/** Starts a system in which services may run different releases. An upgraded service keeps its port and DATA_DIR. */
 async function startMixedSystem(releaseOf: (name: ServiceName) => Release) {
   await using stack = new AsyncDisposableStack()
   const released = stack.use(await checkOutReleased())

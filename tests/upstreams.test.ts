@@ -12,7 +12,7 @@ import { type System, startSystem } from './harness/system.ts'
 
 /** The ways in which an upstream can misbehave. */
 const faults: [name: string, handle: (socket: Socket) => void][] = [
-  ['accepts and never responds', () => {}],
+  ['accepts connections and never responds', () => {}],
   ['responds slowly, byte by byte', (socket) => void dribble(socket, toResponse('{"assets":{},"users":{}}'))],
   ['responds with garbage', (socket) => socket.once('data', () => socket.end('SSH-2.0-OpenSSH_9.9\r\n'))],
   [
@@ -20,7 +20,7 @@ const faults: [name: string, handle: (socket: Socket) => void][] = [
     (socket) => socket.on('data', () => socket.write(toResponse('{"views":"many"}'))),
   ],
   [
-    'closes in the middle of its response',
+    'closes connections in the middle of a response',
     (socket) => socket.once('data', () => socket.end(toResponse('{"assets":{}}').slice(0, -5))),
   ],
 ]
@@ -111,7 +111,7 @@ describe.skipIf(!natsVersion)('with failing upstreams,', () => {
 
   describe.each(['metadata', 'cdnurl'] as const)('if %s', (name) => {
     test.each(['SIGSTOP', 'SIGKILL'] as const)(
-      'gets a %s, cached assets are played, and uncached ones get a 503',
+      'gets a %s, plays of cached assets succeed, and plays of uncached assets get a 503',
       async (signal) => {
         const uncached = `uncached-${name}-${signal}`
         await postAsset(system, { id: uncached, title: 'Uncached', url: 'path/to/uncached.mp4' })
@@ -122,7 +122,7 @@ describe.skipIf(!natsVersion)('with failing upstreams,', () => {
           expect(body).toMatchObject({ title: 'Terminator', url: 'path/to/asset456.mp4', degraded: [name] })
           expect(ms).toBeLessThan(1_000)
         })
-        // A 404 from either metadata or cdnurl is conclusive.
+        // If either metadata or cdnurl returns a 404, the play gets a 404 even while the other service is down.
         expect((await play(system.play.url, 'unknown', 'reader')).status).toBe(404)
         const response = await fetch(`${system.play.url}/play/asset/${uncached}/user/reader`, { method: 'POST' })
         expect(response.status).toBe(503)

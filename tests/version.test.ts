@@ -33,7 +33,7 @@ describe('with --version', { concurrent: true }, () => {
     expect({ status: await child.ended, lines: child.lines }).toEqual({ status: 0, lines: [version] })
   })
 
-  test('every other command and service parses its flags with runCommand or runService', async () => {
+  test('every other command and service prints the version too, because it uses runCommand or runService', async () => {
     const services = ['embedded', 'cdn', ...serviceNames].map((name) => `${name}/main.ts`)
     expect(programs.length).toBeGreaterThan(9)
     for (const path of [...programs, ...services]) {

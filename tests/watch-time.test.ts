@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('under the v2 rules,', () => {
     expect(await getJson(`${system.reporting.url}/events/user/${userId}`)).toMatchObject({ views: 1, qualified: 1 })
   })
 
-  test('the longest reported time counts, whatever the order of the reports and the edge that receives them', async () => {
+  test('the longest reported time counts, whatever the order of the reports and whichever edge receives them', async () => {
     const viewId = await play(system.play, userId)
     expect(await report(otherEdge, viewId, seconds(29.5))).toBe(202)
     expect(await report(system.play, viewId, seconds(12))).toBe(202)

@@ -60,7 +60,7 @@ describe.skipIf(!hasChromium)('in the browser of a user,', () => {
 
   test.each(serviceNames)('the page of another web site cannot read or write %s by DNS rebinding', async (name) => {
     const { port } = new URL(system[name].url)
-    // Only the probes respond under any host name.
+    // Only the health probes accept any host name.
     await page.goto(`http://${SITE}:${port}/healthz`)
     for (const path of ['/', '/metrics', '/openapi.json', '/status', '/play/asset/456/user/victim']) {
       expect(await post(path)).toBe(421)

@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('npm run why', () => {
     expect(text).not.toMatch(/^Qualified/m)
   })
 
-  test('reports that another program responds in place of reporting', async () => {
+  test('reports that a different program responds in place of reporting, or that nothing responds', async () => {
     await using other = await startHttpServer((_, response) => response.end('<html>It works!</html>'))
     expect(await whyAt(other.url, 'user/8')).toEqual({
       status: 1,

@@ -35,7 +35,7 @@ test.each(['play', 'constructor', 'metadata%2f..'])('/api/documents/%s returns 4
   await expectProblem(await appWith(up).request(`/api/documents/${name}`), 404)
 })
 
-test('the page loads scripts only from its own origin, and lists all services', async () => {
+test('the API page loads scripts only from its own origin, and lists all services', async () => {
   const app = appWith(up)
   const page = await app.request('/api')
   expect(page.headers.get('content-security-policy')).toContain("script-src 'self';")

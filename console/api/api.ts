@@ -47,7 +47,7 @@ export function createApiPage(clients: ApiClients) {
   return app
 }
 
-/** The page may call only the edge, so the description says where to try calls to the other services. */
+/** The CSP lets this page call only the edge, so the description links to the documentation of an instance. */
 function withLocation({ info, ...document }: z.infer<typeof Document>, url: string) {
   const description = `To try these calls, open [the documentation of this instance](${url}/docs).\n\n${info.description}`
   return { ...document, info: { ...info, description }, servers: [{ url }] }

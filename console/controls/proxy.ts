@@ -7,7 +7,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 const TIMEOUT_MS = 12_000
 const SOCKET = /^unix:(.+)$/
 
-/** The socket on which the supervisor of `npm start` accepts control requests; undefined without controls. */
+/** The socket on which the supervisor of `npm start` accepts control requests; undefined if there are no controls. */
 export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })
@@ -16,9 +16,9 @@ export const controlsUrl = z
 
 type Reply = { status: number; body: unknown }
 
-/** Forwards requests to the supervisor with the token of the caller. play itself does not have the token. */
+/** Forwards requests to the supervisor with the caller's token, because play has no token of its own. */
 export type ControlsProxy = AsyncDisposable & {
-  /** The controls are `off` if the supervisor does not respond. */
+  /** Returns controls in the state `off` if the supervisor does not respond. */
   read(authorization: string | undefined): Promise<Controls>
   /** @throws UnavailableError if the supervisor does not respond */
   post(path: string, authorization: string | undefined): Promise<Reply>

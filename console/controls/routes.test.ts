@@ -35,7 +35,7 @@ function setUp(reply = { status: 200, body: { status: 'ok' } as object }) {
   return { send, calls }
 }
 
-test('requests are forwarded with the token of the caller', async () => {
+test('control requests are forwarded with the token of the caller', async () => {
   const { send, calls } = setUp()
   expect(await (await send('GET', '/controls')).json()).toEqual(on)
   expect(await (await send('POST', '/controls/seed')).json()).toEqual({ status: 'ok' })
@@ -49,7 +49,7 @@ test('requests are forwarded with the token of the caller', async () => {
 
 test.each<{ name: string; client: Client }>([
   { name: 'another machine', client: { address: '192.0.2.1' } },
-  { name: 'a closed connection', client: { address: '' } },
+  { name: 'a client that has disconnected', client: { address: '' } },
   { name: 'a proxy on this machine', client: { headers: { 'x-forwarded-for': '192.0.2.1' } } },
   { name: 'a website whose name resolves to this machine', client: { headers: { host: 'site.example:8080' } } },
 ])('$name cannot use the controls, and sees no processes', async ({ client }) => {

@@ -30,8 +30,8 @@ const undocumented = describeRoute({ hide: true })
 
 /**
  * `GET /controls` lists the processes of `npm start`; `POST /controls/…` kills, suspends and restarts them. The routes
- * accept requests only from clients on this machine, and never from a page of another origin, not even one listed in
- * CORS_ORIGINS.
+ * accept requests only from clients on this machine, and never from a page of another origin, even if CORS_ORIGINS
+ * lists that origin.
  * @param proxy undefined if the processes have no supervisor
  */
 export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> | undefined) {
@@ -55,7 +55,7 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
         operationId: 'getControls',
         summary: 'Get the processes of npm start, and the available controls',
         description:
-          'Send the token that `npm start` printed as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
+          'Send the token from the output of `npm start` as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
         responses: { 200: Controls },
         problems: [429],
       }),
@@ -85,8 +85,8 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
 }
 
 /**
- * Returns true if the client is on this machine and uses a loopback name. Checking `Host` prevents DNS rebinding,
- * whatever ALLOWED_HOSTS allows.
+ * Returns true if the client is on this machine and addresses the edge by a loopback name. The `Host` check prevents
+ * DNS rebinding even if ALLOWED_HOSTS allows other names.
  */
 function isLocal(c: Context<AppEnv>): boolean {
   const name = (headerOf(c, 'host') ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')

@@ -2,8 +2,8 @@ import type { Registry } from 'prom-client'
 import type { Distribution } from './distribution.ts'
 
 /**
- * The totals that play's metrics have reached since the process started. The keys of `durations` have the form
- * `from to`, where `from` is the caller and `to` is the callee.
+ * The totals of play's metrics since the process started. The keys of `durations` have the form `from to`, where `from`
+ * is the caller and `to` is the callee.
  */
 export type Counters = {
   recorded: { log: number; outbox: number }
@@ -21,7 +21,7 @@ const PLAYS = '/play/asset/'
 type Value = { metricName?: string; labels: Record<string, string | number | undefined>; value: number }
 
 /**
- * Reads the metrics that play exposes anyway, so that the history adds no work to a play.
+ * Reads only metrics that play exposes anyway, so the history adds no work to a play.
  * @throws Error if one of these metrics is missing
  */
 export async function readCounters(metrics: Registry): Promise<Counters> {

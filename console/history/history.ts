@@ -17,7 +17,7 @@ import { readRange } from './ranges.ts'
 import { createSampler } from './sampler.ts'
 import { readTraffic } from './traffic.ts'
 
-/** Requests within this time share one result, so that the work does not grow with the number of viewers. */
+/** Requests within this time share one result, so the work does not grow with the number of open pages. */
 const CACHE_MS = 1_000
 
 type Deps = {
@@ -36,9 +36,9 @@ type Deps = {
 export type SystemHistory = AsyncDisposable & {
   /** Takes a sample every second until disposed. */
   start(): void
-  /** The history of a range, up to a second old. */
+  /** Reads the history of a range. The result may be a second old. */
   read(range: HistoryRange): Promise<History>
-  /** The traffic of the last few seconds; undefined before the first sample, or while the disk fails. */
+  /** The traffic of the last few seconds; undefined before the first sample, or while the file cannot be read. */
   traffic(): Traffic | undefined
 }
 

@@ -41,14 +41,14 @@ test('the instances of a service are observed separately', async () => {
   ])
 })
 
-test('a service without known instances is down, except play, because this process is an instance', async () => {
+test('a service without known instances is down, except play: this process is an instance of play', async () => {
   const { subjects } = await observe({ play: [], metadata: [] })
   expect(subjects).toEqual([
     { service: 'metadata', instance: '', failure: { state: 'down', reason: 'no known instances' } },
   ])
 })
 
-test('Postgres is down if an instance of reporting says so, and unknown while no instance responds', async () => {
+test('Postgres is down if a reporting instance reports it as down, and unknown while none responds', async () => {
   const failure = { state: 'down', reason: '' }
   const postgres = async (readiness: Readiness | undefined) =>
     (await observe({ reporting: [readiness] })).subjects.find(({ service }) => service === 'postgres')

@@ -52,7 +52,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
   }
 }
 
-/** play is never down for lack of known instances: this process is an instance, but may not know its own URL. */
+/** Even if no instance of play is known, play is not down, because this process is one. */
 function toSubjects(service: string, found: readonly InstanceReadiness[]): Observed[] {
   if (found.length > 0) return found.map(({ url, readiness }) => toObserved(service, labelOf(url, found), readiness))
   const failure = { state: 'down', reason: 'no known instances' } as const

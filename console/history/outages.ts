@@ -12,7 +12,7 @@ export type OutageTracker = {
    * @returns the failures that consecutive observations confirm, and the confirmed failures that have ended
    */
   observe(at: number, subjects: readonly Observed[]): { failing: Tracked[]; recovered: Failure[] }
-  /** Discards all failures after a gap in the observations. */
+  /** Discards all tracked failures. Call this after a gap in the observations. */
   reset(): void
 }
 

@@ -154,7 +154,7 @@ test.each([
   expect(edge.history('5m').restarts).toEqual([])
 })
 
-test('the history adds up the plays of all processes, and the traffic reports how many processes there are', async () => {
+test('the history adds up the plays of all processes, and the traffic includes the number of processes', async () => {
   const file = join(directory, 'shared.sqlite')
   const clock = createClock()
   const [first, second] = [setUp({ file, clock }), setUp({ file, clock })]
@@ -208,7 +208,7 @@ test('the first start of an edge is neither a restart nor an outage', () => {
   expect(edge.history('5m')).toMatchObject({ since: null, outages: [], restarts: [] })
 })
 
-test('when the processes of an edge first start one after another, there is no restart and no outage', async () => {
+test('when the processes of a new edge start one after another, there is no restart and no outage', async () => {
   const file = join(directory, 'staggered.sqlite')
   const clock = createClock()
   clock.pass(200)

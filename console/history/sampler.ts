@@ -10,20 +10,20 @@ import { createStarts } from './starts.ts'
 import { type HistoryStore, type Sample, startOf } from './store.ts'
 
 const SECOND_MS = 1_000
-/** A timer may fire a little early. */
+/** Tolerance for a timer that fires early. */
 const EARLY_MS = 50
 /** If there is no sample for this long, the process was suspended, blocked or not running. */
 const GAP_MS = 3_000
 /** If the wall clock and the monotonic clock diverge by more than this, the wall clock was changed. */
 const CLOCK_STEP_MS = 1_000
-/** An observation that takes longer is discarded: this process was suspended or blocked. */
+/** An observation that takes longer than this is discarded, because this process was suspended or blocked. */
 const MAX_OBSERVATION_MS = 900
 const PRUNE_MS = 60_000
 /** Percentiles cover this many seconds. */
 const WINDOW = 5
-/** Maximum number of samples to keep while the disk fails. */
+/** Maximum number of samples to keep in memory while the file cannot be written. */
 const MAX_UNWRITTEN = 60
-/** A locked history file is logged only after it has delayed more samples than this. */
+/** A locked history file is logged only after the lock has delayed more samples than this. */
 const MAX_DELAYED = 5
 
 const PLAY = { service: services.play.name, instance: '', state: 'down' } as const
@@ -87,7 +87,7 @@ export function createSampler({
     }
   }
 
-  /** Returns undefined if this process was suspended or blocked in the meantime. */
+  /** Returns undefined if this process was suspended or blocked during the observation. */
   async function observeInTime(): Promise<Observation | undefined> {
     const start = clock.monotonic()
     const observation = await observe()
@@ -152,7 +152,8 @@ export function createSampler({
     },
     async sample() {
       const now = { wall: clock.wall(), monotonic: clock.monotonic() }
-      // After a gap, the sample belongs to the second in progress.
+      // A sample belongs to the second that has just ended. After a gap, the timer may fire in the middle of a second;
+      // the sample then belongs to that second.
       const second = checkContinuity(now) ? startOf(now.wall + EARLY_MS, 1) - SECOND_MS : startOf(now.wall, 1)
       const earlier = readings.at(-1)
       const [counters, observation] = await Promise.all([readCounters(), observeInTime()])

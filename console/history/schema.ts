@@ -77,7 +77,7 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Adds the sample of a second to the step that contains it. */
+/** Adds the sample of a second to the step that contains this second. */
 export const UPSERT = `
   INSERT INTO samples VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     seconds = min(seconds + 1, step),

@@ -19,8 +19,8 @@ export function createStarts(store: HistoryStore, startedAt: string) {
 
   return {
     /**
-     * Records the start of this process as a restart if it replaces a process that has ended. Each ended
-     * process has at most one replacement; any further new process counts as additional.
+     * Records the start of this process as a restart if this process replaces one that has ended. Each ended process
+     * has at most one replacement; any further new process is an additional one.
      */
     recordOwn(now: number): void {
       if (isOwnRecorded || now < ownStart + OWN_START_AFTER_MS) return
@@ -40,7 +40,7 @@ export function createStarts(store: HistoryStore, startedAt: string) {
           const seenAt = Math.max(stored?.seenAt ?? 0, cached?.seenAt ?? 0)
           const restart = toRestart(startedAt, stored && { ...stored, seenAt }, now)
           if (restart !== undefined) store.addRestart({ service, instance }, restart)
-          // Both processes share one URL: the newer process did not replace this one.
+          // Two processes share this URL, so the newer process did not replace this one.
           const isOlder = stored !== undefined && stored.startedAt > startedAt
           if (isOlder) store.removeRestarts({ service, instance }, Date.parse(startedAt))
           store.setInstance(subject, isOlder ? stored.startedAt : startedAt, now)

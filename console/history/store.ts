@@ -25,7 +25,7 @@ export type Step = (typeof STEPS)[number]['step']
 /** Limits the size of the file while a service flaps. */
 const MAX_OUTAGES = 1_000
 const MAX_RESTARTS = 1_000
-/** Outages, restarts and instances are kept as long as the longest steps. */
+/** Outages, restarts and instances are kept for as long as the longest steps. */
 const KEPT_MS = 90_000_000
 
 /** If an outage is not extended for this long, it is over, or the process that detected it has exited. */
@@ -51,8 +51,8 @@ type StoredOutage = Failure & { start: number; end: number; isOpen: boolean }
 export type HistoryStore = ReturnType<typeof openHistoryStore>
 
 /**
- * Opens the history, which the processes of one edge share. Each process writes its own rows, and reads aggregate them.
- * All times come from the clock of the edge.
+ * Opens the history, which the processes of one edge share. Each process writes its own rows; queries aggregate the
+ * rows of all processes. All times come from the clock of the edge.
  * @param process identifies the rows of this process
  * @throws DamagedError
  * @throws Error if the file cannot be opened
@@ -105,9 +105,9 @@ export function openHistoryStore(file: string, process: string) {
     },
     /** The steps in an interval, aggregated over all processes. */
     points: (step: Step, from: number, to: number) => PointRows.parse(selectPoints.all(step, from, to)),
-    /** The traffic of each process in each second. */
+    /** The traffic in an interval, by process and second. */
     traffic: (from: number, to: number) => TrafficRows.parse(selectTraffic.all(from, to)),
-    /** The start of the last second for which any process has a sample. */
+    /** The start of the last second up to `before` that has a sample of any process. */
     last: (before: number) => Time.parse(selectLast.get(before)).at ?? undefined,
     /** The start of the history. */
     first(): number | undefined {

@@ -19,7 +19,7 @@ export function element(name, { class: className = '', ...properties } = {}, ...
  * @param {string} id
  * @param {new () => Type} type
  * @returns {Type}
- * @throws if the page has no such element of that type
+ * @throws if the page has no element of this type with this id
  */
 export function byId(id, type) {
   const found = document.getElementById(id)
@@ -53,7 +53,7 @@ export function formatCount(count) {
 const estimate = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 })
 
 /**
- * Formats an imprecise duration with two significant digits.
+ * Formats an approximate duration with two significant digits.
  * @param {number} ms
  */
 export function formatRoughMs(ms) {
@@ -61,7 +61,7 @@ export function formatRoughMs(ms) {
 }
 
 /**
- * Calls `start` when the page becomes visible, and the function it returned when the page is hidden.
+ * Calls `start` when the page becomes visible, and calls the function that `start` returned when the page is hidden.
  * @param {() => () => void} start
  */
 export function whileVisible(start) {

@@ -1,5 +1,5 @@
 /**
- * Loads and shows a result at an interval, until the returned function is called. If a round throws, the error is
+ * Loads and shows a result at a fixed interval, until the returned function is called. If a round throws, the error is
  * reported as uncaught, and the polling continues.
  * @template Result
  * @param {() => Promise<Result>} load

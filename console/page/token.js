@@ -9,7 +9,7 @@ import { USER_ID } from './user.js'
 /**
  * The input for the user's token. The input is shown while the edge has an identity provider. The token is kept until
  * the tab is closed, and is sent only to this edge.
- * @param {{ onUser: (id: string) => void }} deps called with the user that the token names
+ * @param {{ onUser: (id: string) => void }} deps `onUser` is called with the user that the token names
  */
 export function createToken({ onUser }) {
   const field = byId('token-field', HTMLElement)
@@ -17,10 +17,10 @@ export function createToken({ onUser }) {
   const error = byId('token-error', HTMLElement)
   const stored = createStoredText(() => sessionStorage, 'token')
   input.value = stored.load() ?? ''
-  // Until the first status arrives, send a stored token, because this tab has needed it before.
+  // Until the first status arrives, send a stored token, because requests from this tab have needed it before.
   let isOff = false
 
-  // Other characters cannot be sent in a header.
+  // Strip characters that cannot be sent in a header.
   const token = () => input.value.replaceAll(/[^!-~]/g, '')
 
   function update() {
@@ -49,7 +49,7 @@ export function createToken({ onUser }) {
     user: () => (isOff ? undefined : userOf(token())),
     /**
      * Explains why the edge rejected a request.
-     * @param {unknown} body of the response with status 401 or 403
+     * @param {unknown} body the body of a response with status 401 or 403
      */
     describeRejection(body) {
       if (token() === '') return 'this edge needs a token. Paste yours at the top of the page.'

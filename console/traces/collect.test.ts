@@ -60,8 +60,8 @@ test.each([
 })
 
 const REFUSED = [
-  ['404, as on its public port if OPS_PORT is set', { status: 404, body: { status: 'Not found', requestId: '1' } }],
-  ['401, as with identity on', { status: 401, body: { status: 'Unauthorized', requestId: '1' } }],
+  ['404 on its public port because OPS_PORT is set', { status: 404, body: { status: 'Not found', requestId: '1' } }],
+  ['401 because it requires a token', { status: 401, body: { status: 'Unauthorized', requestId: '1' } }],
 ] as const
 
 test.each(REFUSED)(

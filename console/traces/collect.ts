@@ -5,7 +5,7 @@ import { parseSafely } from '../../shared/runtime/parse-safely.ts'
 import { byStart, type KeptTraces } from '../../shared/tracing/kept-traces.ts'
 import { isItself } from './itself.ts'
 
-/** Applies to each of the two rounds: first the trace itself, then the batches that it shares with other traces. */
+/** The timeout of each of two rounds: first for the trace, then for the batches that it shares with other traces. */
 const TIMEOUT_MS = 300
 const MAX_BATCHES = 5
 
@@ -42,7 +42,10 @@ export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
   }
 }
 
-/** An instance of an earlier release keeps no traces, so its service is listed as missing too. */
+/**
+ * Reads the spans of a trace from all instances of a service. The service is missing if one of them does not respond,
+ * or runs an earlier release, which keeps no traces.
+ */
 async function readFrom(client: Client, traceId: string, signal: AbortSignal): Promise<Found> {
   const responses = await client.getAll(`/traces/${traceId}?local=true`, signal)
   const traces = responses.map(({ response }) => {

@@ -20,16 +20,16 @@ import type { PlayList } from './plays.ts'
 /** Concurrency limit: each trace is requested from every process. */
 const MAX_IN_FLIGHT = 20
 
-/** `viewer` is the only user whose plays the request may see; undefined if it may see all plays. */
+/** `viewer`: the only user whose plays the caller may see; undefined if the caller may see all plays. */
 type ViewerEnv = AppEnv & { Variables: { viewer?: { id: string; plan?: string | undefined } } }
 
 /** Decides who may see which plays. */
 export type TraceAccess = {
-  /** Runs before the route that lists plays. The list names all users. */
+  /** Guards the route that lists plays, because the list names all users. */
   requireReader: MiddlewareHandler<ViewerEnv>
-  /** Runs before the route that returns a trace. */
+  /** Guards the route that returns a trace. */
   requireViewer: MiddlewareHandler<ViewerEnv>
-  /** The tokens that the two middleware functions accept, if they require any. */
+  /** The kinds of tokens that each of the two routes accepts; empty if the routes require no token. */
   readers: { list: SecurityScheme[]; trace: SecurityScheme[] }
 }
 
@@ -80,7 +80,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
     )
 }
 
-/** The routes that processes on a shared port call on each other. Each process returns only what it recorded itself. */
+/** Processes that share a port read each other's traces through these routes. A process returns only its own traces. */
 export function createLocalTraceRoutes(deps: TraceDeps) {
   const pass: MiddlewareHandler<ViewerEnv> = (_, next) => next()
   const access = { requireReader: pass, requireViewer: pass, readers: { list: [], trace: [] } }

@@ -58,7 +58,7 @@ function isEqual(expected, actual) {
   return difference === 0
 }
 
-/** True if decoding the path would not change its segments, and no segment is empty, `.` or `..`. */
+/** True if decoding the path would not change where segments begin or end, and no segment is empty, `.` or `..`. */
 function isPlain(path) {
   return path.split('/').every((segment) => {
     if (/%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%2[Ff]|%5[Cc]|%7[Ff]|[\\#]/.test(segment)) return false

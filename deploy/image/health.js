@@ -1,5 +1,5 @@
 // The health check: sends a GET for a path, by default /readyz, to the service that runs as PID 1. The exit status is 0
-// for a 2xx response, and 1 otherwise. Loads neither the project nor `node:http`, because the containers are small.
+// for a 2xx response, and 1 otherwise. Loads neither the project nor `node:http`, because memory is scarce.
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 
@@ -26,8 +26,8 @@ socket.on('end', () => {
 })
 
 /**
- * The name and arguments of the program that PID 1 runs. If PID 1 is an init process, its command line also contains
- * its own name and options before them.
+ * The name and arguments of the program that PID 1 runs. If PID 1 is an init process, its own name and options precede
+ * them on its command line.
  */
 function readArguments() {
   const command = readFileSync('/proc/1/cmdline', 'utf8').split('\0')

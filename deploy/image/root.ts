@@ -82,7 +82,8 @@ function makeDirectory(path: string, mode: number, owner = 0): void {
 
 /**
  * Runs each program once to fill Node's compile cache, so that programs in the image start faster and use less memory.
- * The cache is valid only for the same paths, user and flags. Root then owns the cache, so that no program can change it.
+ * The cache is valid only for the paths, user and flags of these runs. Root owns the finished cache, so that no program
+ * can change it.
  */
 function compileAll(): void {
   const cache = '/usr/local/lib/compile-cache'

@@ -102,7 +102,7 @@ test.each([
   expect([response.status, rejected]).toEqual([status, [reason]])
 })
 
-test('the response to a token whose time claim is not a number says that times must be numbers', async () => {
+test('if a time claim of a token is not a number, the response says that times must be numbers', async () => {
   const { play } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), iat: 'x' }))
   expect(await response.text()).toContain('its times must be numbers')

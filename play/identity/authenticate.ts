@@ -12,15 +12,15 @@ const MAX_TOKENS = 20_000
 /** The maximum total length of the cached tokens, in characters. Bounds the memory that long tokens take. */
 const MAX_CACHED_LENGTH = 32 * 1024 * 1024
 
-/** `until` is on the clock of `performance.now()`. */
+/** `until` is a timestamp of `performance.now()`. */
 type CachedToken = { viewer: Viewer; until: number }
 
 type Deps = { verify: VerifyToken; onRejected: (rejection: Rejection) => void }
 
 /**
  * Authenticates the user by a bearer token (RFC 6750), and sets `viewer`. A token that was verified in the last minute
- * costs only a cache lookup. The cache key is the header itself, because hashing a string for the lookup takes a fifth
- * of the time of a cryptographic digest.
+ * costs only a cache lookup. The cache key is the header itself, because hashing a string for the lookup takes only a
+ * fifth as long as computing a cryptographic digest.
  */
 export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHandler<PlayEnv> {
   const cached = new LRUCache<string, CachedToken>({
@@ -91,7 +91,7 @@ function isRepeated(c: Context<PlayEnv>): boolean {
   return (c.env?.incoming?.headersDistinct.authorization?.length ?? 0) > 1
 }
 
-/** Undefined unless the scheme is Bearer. Scheme names are case-insensitive (RFC 9110, section 11.1). */
+/** Returns undefined unless the scheme is Bearer. Scheme names are case-insensitive (RFC 9110, section 11.1). */
 function bearerTokenOf(authorization = ''): string | undefined {
   return /^bearer(?: +(.*))?$/i.exec(authorization)?.[1]
 }

@@ -3,7 +3,7 @@ import { request } from 'undici'
 
 const MAX_BYTES = 256 * 1024
 
-/** The body of the response, and how long it stays fresh, in milliseconds, if the provider specifies it. */
+/** The response body, and its `max-age` in milliseconds, if the provider sends one. */
 export type FetchedJwks = { text: string; maxAgeMs: number | undefined }
 
 /**
@@ -18,7 +18,7 @@ export async function fetchJwks(url: string, signal: AbortSignal): Promise<Fetch
     if (statusCode !== 200) throw new Error(`the provider returned ${statusCode}`)
     return { text: await readText(body), maxAgeMs: maxAgeOf(headers['cache-control']) }
   } finally {
-    // Closes the connection if the body was not read to its end. The stream reports that as an error, which is ignored.
+    // Closes the connection if the body was not read to its end. The error that the stream then emits is ignored.
     body.on('error', () => {}).destroy()
   }
 }

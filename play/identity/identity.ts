@@ -25,14 +25,14 @@ export type Identity = {
   readers: SecurityScheme[]
 }
 
-/** Starts fetching the keys of the provider, which need not be up yet. */
+/** Starts fetching the keys of the provider. The provider need not be up yet. */
 export function startIdentity(service: Service, provider: Provider, readToken: Secret | undefined): Identity {
   const { log, health, resources } = service
   const metrics = createIdentityMetrics(service.metrics)
   const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
   const jwks = resources.use(createJwksCache({ fetch, log, onFetch: metrics.fetched }))
   metrics.exposeKeys(jwks)
-  // Without keys, every play fails, so a process that has none must not become ready and replace one that has them.
+  // Without keys, every play fails, so a process without keys must not become ready and replace one that has them.
   health.watch('identity', { state: jwks.state, reason: jwks.reason, required: () => !jwks.keys() })
   jwks.start()
   const onRejected = metrics.rejected

@@ -99,7 +99,7 @@ test('without keys, the fetch is retried after 1, 2, 4, 8, 16 and then every 30 
   await jwks[Symbol.asyncDispose]()
 })
 
-test('tokens with unknown keys share one fetch, at most once every 30 s', async () => {
+test('tokens with unknown keys trigger at most one fetch every 30 s, which they share', async () => {
   const { jwks, provider, advance } = await setUp()
   await Promise.all(Array.from({ length: 1_000 }, () => jwks.refresh()))
   expect(provider.fetches).toBe(2)
@@ -112,7 +112,7 @@ test('tokens with unknown keys share one fetch, at most once every 30 s', async 
   await jwks[Symbol.asyncDispose]()
 })
 
-test('within 30 s of a failed fetch for an unknown key, a provider that has recovered is up again', async () => {
+test('a failed fetch for an unknown key is retried within 30 s', async () => {
   const { jwks, provider, advance } = await setUp()
   provider.text = undefined
   await jwks.refresh()

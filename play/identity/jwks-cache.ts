@@ -16,7 +16,7 @@ const MAX_STALE_MS = 24 * HOUR_MS
 const UNKNOWN_KEY_INTERVAL_MS = 30_000
 /** How many tokens with an unknown key may wait for a fetch. */
 const MAX_WAITING = 100
-/** The backoff of retries while there are no keys. While there are keys, each retry waits for the maximum. */
+/** The backoff for retries while there are no keys. While there are keys, each retry waits `maxMs`. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
 export type JwksCache = AsyncDisposable & {

@@ -21,9 +21,9 @@ const Jwks = z.object({
 const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
 /**
- * Parses a JWK Set (RFC 7517). Ignores keys for other purposes and algorithms.
- * @throws Error if it is malformed, has no usable key, or reveals a private or symmetric key, with which anyone could
- * sign tokens
+ * Parses a JWK Set (RFC 7517). Ignores keys that are not for signatures, or not for one of the accepted algorithms.
+ * @throws Error if the set is malformed, has no usable key, or reveals a private or symmetric key, with which anyone
+ * could sign tokens
  */
 export async function parseKeySet(text: string): Promise<KeySet> {
   const { data } = Jwks.safeParse(parseJson(text))

@@ -3,7 +3,7 @@ import type { Service } from '../../shared/service/service.ts'
 import type { Identity } from './identity.ts'
 import { type IdentitySettings, providerOf } from './settings.ts'
 
-/** Starts identity as configured; returns undefined if it is off. The JWT library is loaded only if it is used. */
+/** Starts identity as configured; returns undefined if it is off. Loads the JWT library only if identity is on. */
 export async function openIdentity(
   service: Service,
   settings: IdentitySettings & { READ_TOKEN?: Secret | undefined },

@@ -1,6 +1,6 @@
 /**
  * Why a request is rejected, with the HTTP status and the text for the client. The texts go into the header
- * `www-authenticate`, so they are printable ASCII without quotes.
+ * `www-authenticate`, so they must be printable ASCII without quotes.
  */
 export const rejections = {
   missing: { status: 401, text: 'send the header authorization: Bearer <token>' },
@@ -21,7 +21,7 @@ export const rejections = {
 
 export type Rejection = keyof typeof rejections
 
-/** The request is rejected because of its token. */
+/** Thrown if a request is rejected because of its token. */
 export class TokenRejected extends Error {
   override name = 'TokenRejected'
   readonly rejection: Rejection

@@ -23,7 +23,7 @@ export type IdentitySettings = z.output<z.ZodObject<typeof identitySettings>>
 
 /**
  * Returns the identity provider, or undefined if identity is off.
- * @throws UsageError if only some of the settings are set, so that plays are never open by accident
+ * @throws UsageError if only some of the settings are set, so that plays never skip authentication by accident
  */
 export function providerOf(settings: IdentitySettings): Provider | undefined {
   const { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = settings

@@ -76,7 +76,10 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
   }
 }
 
-/** Rejects expired tokens without a costly signature check, because players that cannot renew theirs keep retrying. */
+/**
+ * Rejects expired tokens without a costly signature check, because players that cannot renew a token keep retrying with
+ * the expired one.
+ */
 function refuseExpired(token: string): void {
   const { exp } = decodeJwt(token)
   if (typeof exp === 'number' && exp <= Date.now() / 1_000 - TOLERANCE_S) throw new TokenRejected('expired')

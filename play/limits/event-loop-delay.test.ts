@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { sampleEventLoopDelay } from './event-loop-delay.ts'
 
-/** The measured delay after turns of the event loop that take this many milliseconds. */
+/** Returns the measured delay after turns of the event loop with these durations in milliseconds. */
 function delayAfter(...turns: number[]): number {
   let now = 0
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })

@@ -7,7 +7,7 @@ import { createGcra, type Rate } from './gcra.ts'
 
 const advance = (ms: number) => vi.advanceTimersByTime(ms)
 
-/** A continuously refilled token bucket, to which GCRA is equivalent. Levels are tokens times periodMs: integers. */
+/** A continuously refilled token bucket, to which GCRA is equivalent. Levels are integers: tokens times periodMs. */
 function createModel({ count, periodMs }: Rate) {
   const full = count * periodMs
   const buckets = new Map<string, { level: number; at: number }>()
@@ -77,7 +77,7 @@ test('after one burst, only the average rate is allowed', () => {
   expect(allowed).toBe(60 + 599)
 })
 
-test('beyond the maximum number of keys, the least recently used one is evicted', () => {
+test('beyond the maximum number of keys, the least recently used key is evicted', () => {
   useFakeClock()
   const take = createGcra({ count: 1, periodMs: 60_000 }, 2)
   for (const key of ['a', 'b', 'a', 'c']) take(key)

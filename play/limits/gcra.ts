@@ -11,7 +11,7 @@ export type Decision = {
   waitMs: number
 }
 
-/** Maximum number of keys, which take about 100 bytes each, or 10 MB in total. */
+/** Maximum number of keys. At about 100 bytes each, they take up to 10 MB. */
 const MAX_KEYS = 100_000
 
 /**

@@ -9,9 +9,9 @@ export type Load = { inFlight: number; delayMs: number }
 const MAX_IN_FLIGHT = 4_000
 
 /**
- * Requests of a priority are refused once either value reaches `start`, and until both are below `end`. The hysteresis
- * keeps the edge from readmitting the load that overloaded it. Plays have no hysteresis, because each free slot is a
- * play that can be served.
+ * Requests of a priority are refused once either value reaches `start`, until both values are below `end`. The
+ * hysteresis keeps the edge from readmitting the load that overloaded it. Plays have no hysteresis, because each free
+ * slot can serve a play.
  */
 const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
   console: { start: { inFlight: 500, delayMs: 150 }, end: { inFlight: 250, delayMs: 50 } },

@@ -81,7 +81,7 @@ function countOnceReceived({ env }: Context<AppEnv>, count: (change: number) => 
   }
 }
 
-/** Most plays have no body, so they count immediately. */
+/** Returns true if the request has a body. Most plays have none, so they are counted immediately. */
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }

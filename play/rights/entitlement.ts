@@ -22,8 +22,8 @@ export const LicensedMetadata = Metadata.transform(({ rights, ...metadata }) => 
 export type LicensedMetadata = Omit<Metadata, 'rights'> & { terms?: Terms }
 
 /**
- * Decides whether a viewer may play an asset at a time: `from` is inclusive, and `until` is exclusive. Lists all
- * reasons that apply, in the order of the properties of `Terms`.
+ * Decides whether a viewer may play an asset at the time `now`: `from` is inclusive, and `until` is exclusive. Lists
+ * all reasons that apply, in the order of the properties of `Terms`.
  * @param now in milliseconds since the Unix epoch
  */
 export function checkEntitlement(terms: Terms, { country, plan }: Audience, now: number): Entitlement {

@@ -38,7 +38,7 @@ function cannedPolicy(resource: string, expires = EXPIRES): string {
   return `{"Statement":[{"Resource":"${resource}","Condition":{"DateLessThan":{"AWS:EpochTime":${expires}}}}]}`
 }
 
-/** The URL without CloudFront's own query parameters, which is what a signature covers. */
+/** Removes CloudFront's own query parameters from a URL. A signature covers what remains. */
 function resourceOf(url: URL): string {
   return url.href.replace(/[?&](Expires|Policy)=.*$/, '')
 }

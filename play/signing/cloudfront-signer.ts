@@ -9,7 +9,7 @@ export type CloudFrontKey = {
   keyPairId: string
   /** An RSA key in PEM. */
   privateKey: Secret
-  /** `canned` covers the URL alone. `custom` covers, for a playlist, everything in its directory. */
+  /** `canned` covers only the URL. For a playlist, `custom` covers everything in its directory. */
   policy: CloudFrontPolicy
 }
 
@@ -49,7 +49,7 @@ function toPolicy(resource: string, expires: number): string {
   })
 }
 
-/** Encodes a path as the library encodes a URL. The library does not encode the resource of a custom policy. */
+/** Encodes a path as the library encodes a URL, because the library does not encode the resource of a custom policy. */
 function encodeSegments(path: string): string {
   try {
     return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')

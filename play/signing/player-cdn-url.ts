@@ -3,8 +3,8 @@ import { type SigningSettings, signerOf } from './settings.ts'
 import { createSignedUrls } from './signed-urls.ts'
 
 /**
- * Returns the schema of the playback URLs that play caches. With a CDN, reading `url` returns a signed URL, and
- * renews the signature before it expires.
+ * Returns the schema of the playback URLs that play caches. If signing is configured, `url` is a getter that returns a
+ * signed URL. It signs the URL again when the signature is due for renewal.
  * @param max maximum number of signed URLs to remember
  * @throws UsageError
  */

@@ -67,7 +67,7 @@ export const signingSettings = {
 export type SigningSettings = z.output<z.ZodObject<typeof signingSettings>>
 
 /**
- * Creates the configured signer; undefined without a CDN. The library for CloudFront is loaded only if it is used.
+ * Creates the configured signer; returns undefined without a CDN. Loads the CloudFront library only if it is used.
  * @throws UsageError if settings are missing, so that URLs are never unsigned by accident
  */
 export async function signerOf(settings: SigningSettings): Promise<Signer | undefined> {

@@ -11,7 +11,7 @@ export type PlayerUrl = () => string
 
 type Options = {
   signer: Signer
-  /** Relative URLs whose path begins with one of these are signed; if undefined, all relative URLs. */
+  /** Relative URLs whose path begins with one of these are signed; if undefined, all relative URLs are signed. */
   prefixes: readonly string[] | undefined
   /** The minimum time that a URL remains valid. */
   ttlMs: number

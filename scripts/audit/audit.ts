@@ -6,7 +6,7 @@ import { readEntries } from './log.ts'
 import { createRecount, type Rules, type Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
 
-/** How much of a truncated log to skip, per version of the view rules: more than the rules look back. */
+/** How much of a truncated log to skip, by version of the view rules. Must exceed the time that the rules look back. */
 const WARM_UP_MS: Record<Rules, number> = { v1: 60_000, v2: 25 * 3_600_000 }
 
 /** The maximum number of views to look up, newest first, to determine the version of the rules. */
@@ -17,7 +17,7 @@ export class AuditError extends Error {
   override name = 'AuditError'
 }
 
-/** The sequences whose verdicts are compared, both ends inclusive. */
+/** The range of sequences whose verdicts are compared, both ends inclusive. */
 export type Stretch = { from: number; to: number }
 
 export const WHOLE_LOG: Stretch = { from: 1, to: Number.MAX_SAFE_INTEGER }
@@ -77,7 +77,7 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
       differences.push(...(await compareAll(reporting, comparison)))
     }
   }
-  // The first verdicts of a truncated log depend on messages that it no longer has.
+  // The first verdicts of a truncated log depend on messages that the log no longer has.
   const minClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
   const verdicts = recount.verdicts.filter((verdict) => isInStretch(verdict) && verdict.clock > minClock)
   const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)

@@ -78,7 +78,7 @@ export async function compareCounts(
 
 /**
  * Compares verdicts one by one, and skips those that reporting no longer has. If a verdict differs, lets the recount
- * catch up and compares it again, because a pending verdict may have changed.
+ * catch up and compares the verdict again, because a pending verdict may have changed.
  */
 export async function compareVerdicts(
   reporting: Pick<ReportingReader, 'explain'>,

@@ -4,7 +4,7 @@ import type { LogEntry } from './recount.ts'
 
 /**
  * Yields the entries of the log after a position, in order, up to and including the sequence `through`.
- * @throws whatever EventLog.read throws
+ * @throws the errors of EventLog.read
  */
 export async function* readEntries(
   eventLog: Pick<EventLog, 'read'>,

@@ -4,7 +4,7 @@ import { judgeOneByOne, message, toLog } from '../../reporting/reference.test-su
 import { drawnMessage, judgeLog, toBatch, toLog as toWatchedLog } from '../../reporting/watch-reference.test-suite.ts'
 import { createRecount } from './recount.ts'
 
-test('the recount agrees with the engine of reporting on every verdict of any log', () => {
+test('for any log, the recount agrees with the engine of reporting on every verdict', () => {
   fc.assert(
     fc.property(fc.array(message, { maxLength: 40 }), (drawn) => {
       const log = toLog(drawn)
@@ -21,7 +21,7 @@ test('the recount agrees with the engine of reporting on every verdict of any lo
   )
 })
 
-test('under rules v2, the recount agrees with the watch-time model on every verdict of any log', () => {
+test('for any log under rules v2, the recount agrees with the watch-time model on every verdict', () => {
   fc.assert(
     fc.property(fc.array(drawnMessage, { maxLength: 40 }), (drawn) => {
       const log = toWatchedLog(drawn)

@@ -11,7 +11,7 @@ export type LogEntry = {
   watched?: WatchedView[] | undefined
   /** The serials of a dead letter. */
   serials: RejectedRange[]
-  /** The number of events in a dead letter; one if it cannot be read. */
+  /** The number of events in a dead letter; 1 if the dead letter cannot be read. */
   rejected: number
 }
 
@@ -36,8 +36,8 @@ const HALF_MINUTE = 30_000
 const DAY = 86_400_000
 
 /**
- * Recounts the log from its first message, as `docs/events.md` describes. It is deliberately simple, with unbounded
- * maps. It shares no code with reporting, so a bug in reporting shows up as a difference.
+ * Recounts the log from its first message, as `docs/events.md` describes. The recount is deliberately simple, with
+ * unbounded maps. It shares no code with reporting, so a bug in reporting shows up as a difference.
  */
 export function createRecount(rules: Rules = 'v1') {
   const highestSerials = new Map<string, number>()
@@ -56,7 +56,7 @@ export function createRecount(rules: Rules = 'v1') {
   }
   const assets = new Map<string, Numbers>()
   const users = new Map<string, Numbers>()
-  /** Keyed by the start of the day of the play (UTC), in milliseconds since 1970. */
+  /** The totals by day, keyed by the start of the day (UTC) in milliseconds since 1970. */
   const days = new Map<number, Numbers>()
   const assetDays = new Map<string, Map<number, Numbers>>()
   const verdicts: Verdict[] = []
@@ -98,7 +98,7 @@ export function createRecount(rules: Rules = 'v1') {
     return Math.abs(play.at - previous.at) <= HALF_MINUTE ? previous : undefined
   }
 
-  /** Adds a view without a verdict, and returns functions that update it. */
+  /** Adds a view without a verdict, and returns functions that update the view. */
   function addView({ id, assetId, userId, at }: Play, sequence: number) {
     const day = Math.floor(at / DAY) * DAY
     const daysOfAsset = assetDays.get(assetId) ?? new Map<number, Numbers>()
@@ -141,7 +141,9 @@ export function createRecount(rules: Rules = 'v1') {
     else if (!repeated) addedView.qualify()
   }
 
-  /** Reports add watch time to every view, but a repeat is never pending: its verdict does not depend on them. */
+  /**
+   * Reports add watch time to every view. A repeat is never pending, because its verdict does not depend on watch time.
+   */
   function awaitWatchTime(view: View, addedView: ReturnType<typeof addView>, isRepeat: boolean): void {
     if (!isRepeat) totals.pending += 1
     function qualify(): void {

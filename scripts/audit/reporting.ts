@@ -58,7 +58,7 @@ export function createReportingReader(origin: string, token: Secret | undefined)
   }
 }
 
-/** Retries while reporting is briefly unavailable, for example because of its database or many concurrent reads. */
+/** Retries while reporting returns 503, for example because its database is down or all connections are in use. */
 async function sendUntilAvailable(url: string, token: Secret | undefined, body?: object): Promise<Reply> {
   const deadline = performance.now() + TIMEOUT_MS
   for (;;) {

@@ -11,8 +11,8 @@ import { findReporting, readLog, readPosition, skipMissing, type Target } from '
 export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<number> {
   const { origin } = await findReporting(target)
   const log = await readLog(target)
-  // Read the position after the log. With an older position, messages that were counted and then expired would look
-  // missing.
+  // Read the position after the log. Otherwise, messages that are counted and then expire between the two reads would
+  // look missing.
   const position = await readPosition(origin)
   const missingRange = log && missingAfter(position, log.extent)
   if (!missingRange) {

@@ -24,10 +24,11 @@ recounts the log under other view rules.
   status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
                  after them. If a backup of the counts includes these messages, restore it instead
-  copy           copies the checkpoint of a stopped reporting in DATA_DIR into the empty database DATABASE_URL
+  copy           copies the checkpoint of a stopped reporting instance from DATA_DIR into the empty database
+                 DATABASE_URL
   recount        counts the log under other view rules, and prints how the numbers differ. The new counts are stored
-                 beside the current counts in DATA_DIR, or in DATABASE_URL if it is set, which must not be the database
-                 that reporting uses
+                 next to the current counts in DATA_DIR or, if DATABASE_URL is set, in that database, which must not be
+                 the one that reporting uses
 
   --yes          confirms the loss
   --rules V      version of the view rules for recount

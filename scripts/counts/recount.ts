@@ -29,13 +29,13 @@ const CHECKPOINT_EVERY_MS = 60_000
 const CONNECTIONS = 2
 
 /**
- * Counts the log under other view rules into a separate store, up to the position of the running reporting. Then prints
- * how the numbers differ. The next recount continues where the last one stopped.
+ * Counts the log under other view rules into a separate store, up to the position that reporting has reached. Then
+ * prints how the numbers differ. The next recount continues where the last one stopped.
  * @throws CountsError
  */
 export async function recount(target: Target & Databases, rules: RulesVersion): Promise<number> {
   const { origin, counting } = await findReporting(target)
-  // Do not replace counts under the same rules in DATA_DIR: `copy` keeps them there, so that users can go back.
+  // `copy` leaves counts under the same rules in DATA_DIR, so that users can go back to them. Do not replace those.
   if (counting?.rules === rules) throw new CountsError(`reporting already uses the view rules ${rules}`)
   const log = createLog({ name: 'counts', level: 'silent' })
   await using stack = new AsyncDisposableStack()
@@ -76,7 +76,7 @@ async function openStore(databases: Databases, { rules, log, resources }: Resour
   throw new CountsError(`${path}.bin took too long to load`)
 }
 
-/** Waits for the store to connect and load its counts. Returns false if it takes longer than `ms`. */
+/** Waits for the store to connect and load its counts. Returns false if this takes longer than `ms`. */
 async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
   const isUp = () => store.position().then(() => true)
   return (await retry(isUp, { signal: AbortSignal.timeout(ms) })) ?? false

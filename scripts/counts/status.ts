@@ -16,8 +16,8 @@ import {
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
   const up = instances.find(({ readiness }) => readiness)
-  // Read the log before the position. With an older position, messages that were counted and then expired would look
-  // missing.
+  // Read the log before the position. Otherwise, messages that are counted and then expire between the two reads would
+  // look missing.
   const log = await readExtent(target)
   const rows = [...instances.map(toInstanceRow), toLogRow(log)]
   if (!up) rows.push(['position', 'unknown: reporting is not reachable'])

@@ -19,8 +19,9 @@ Dead letters are messages in the log that are not counted, because they are not 
 
   list               lists the dead letters that are neither replayed nor deleted (default)
   show N             prints the dead letter with sequence N; --body prints only its body, to edit it in a file
-  replay N [FILE]    appends its views to the log, only once; FILE, or - for standard input, replaces its body
-  delete N           deletes it; its views are never counted
+  replay N [FILE]    appends the views of the dead letter to the log, only once; FILE, or - for standard input, replaces
+                     its body
+  delete N           deletes the dead letter; its views are never counted
 
 FILE contains a corrected body: a CloudEvent or an array of CloudEvents, with the ids of the original events. Example:
 

@@ -41,7 +41,8 @@ export async function checkDisk(directory: string): Promise<Finding[]> {
 }
 
 /**
- * Checks that the disk has room for the next checkpoints. Each is written beside the previous one, and may be larger.
+ * Checks that the disk has room for the next checkpoints. Each checkpoint is written next to the previous one, and may
+ * be larger.
  * @param files the files in DATA_DIR
  */
 export async function checkRoom(files: string[]): Promise<Finding[]> {

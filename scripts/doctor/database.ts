@@ -24,7 +24,7 @@ const COUNTS = 'select schema.version, store_id, sequence from reporting.schema,
 
 type Database = { facts: z.infer<typeof Facts>; counts: z.infer<typeof Counts> | undefined } | { error: unknown }
 
-/** Reads the state of the host that accepts writes. Undefined without DATABASE_URL. */
+/** Reads the state of the host that accepts writes. Returns undefined without DATABASE_URL. */
 export async function inspectDatabase(urls: readonly Secret[] | undefined): Promise<Database | undefined> {
   if (!urls) return undefined
   await using database = openDatabase({ urls, maxConnections: 1 })

@@ -39,11 +39,11 @@ type Options = {
   /** The origins of reporting. */
   reporting: string[]
   maxAgeMs: number | undefined
-  /** EVENTS_REPLICAS. */
+  /** The value of EVENTS_REPLICAS. */
   replicas: number | undefined
 }
 
-/** Checks NATS, the log, and how far reporting has counted it. Read-only. */
+/** Checks NATS, the log, and how far reporting has counted it. Changes nothing. */
 export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas }: Options): AsyncGenerator<Finding> {
   try {
     using stack = new DisposableStack()
@@ -117,7 +117,10 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   return { backlog, seconds, position: JSON.stringify(position), counted, end, missing: to - from + 1 }
 }
 
-/** Warns if play has a different EVENTS_MAX_AGE, because only the setting of queue-listener changes the stream. */
+/**
+ * Warns if the EVENTS_MAX_AGE of play differs from that of the stream, because only the setting of queue-listener
+ * changes the stream.
+ */
 function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Generator<Finding> {
   for (const { origin, metrics } of plays) {
     const ownMs = toMetric(metrics, 'events_max_age_seconds') * 1_000

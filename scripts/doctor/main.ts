@@ -51,7 +51,8 @@ services (see .env.example), and
   --port N   port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides the
              URLs of the services, but not NATS_URL
   --cluster  check the three NATS servers of npm start -- --cluster
-  --public   also check what strangers can reach, and FAIL for each exposure on the checklist in docs/security.md`
+  --public   also check what strangers can reach, and report FAIL for each exposure on the checklist in
+             docs/security.md`
 
 const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, cluster: flag, public: flag } as const

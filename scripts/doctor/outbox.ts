@@ -25,7 +25,7 @@ export async function checkOutboxes(plays: Instance[], files: string[]): Promise
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
-/** Does not check the disk, because the readiness of play includes it. */
+/** Does not check the disk, because the readiness of play covers the disk. */
 async function* checkRunning({ origin, operations }: Instance, files: string[]): AsyncGenerator<Finding> {
   const ownFiles = files.filter((file) => portOf(file) === Number(new URL(origin).port))
   const sample = async () => {

@@ -46,7 +46,7 @@ async function isOpen(path: string): Promise<boolean> {
   }
 }
 
-/** Returns true if the file does not exist, or belongs to another user. */
+/** Returns true if the file does not exist, or this user may not access it. */
 function isInaccessible(error: unknown): boolean {
   return ['ENOENT', 'EACCES'].includes(codeOf(error) ?? '')
 }

@@ -34,7 +34,7 @@ type Exposure = {
   isAbsent: (system: Exposed) => boolean | Promise<boolean>
 }
 
-/** The body is invalid, so that a service without a token writes nothing. */
+/** The body is invalid, so that a service that requires no token writes nothing. */
 const INVALID = { method: 'POST', body: '{}' } as const
 const WRITES = [
   refuses(401, services.metadata, `/content/asset/${NOBODY}`, INVALID),
@@ -75,7 +75,7 @@ const EXPOSURES: Record<string, Exposure> = {
     isAbsent: refuses(404, services.play, '/metrics'),
   },
   hosts: {
-    risk: 'play responds under any name',
+    risk: 'play responds to any host name',
     remedy: 'set ALLOWED_HOSTS',
     isNoisy: true,
     isAbsent: refuses(421, services.play, '/catalogue', { headers: { host: 'doctor.invalid' } }),
@@ -137,7 +137,7 @@ function refuses(status: number, service: ServiceEntry, path: string, options: P
   }
 }
 
-/** Checks that every play has the metric of a limit, which it exports only if the limit is set. */
+/** Checks that every instance of play has the metric of a limit, which play exports only if the limit is set. */
 async function hasLimit(inspecting: Exposed['plays'], limit: string): Promise<boolean> {
   const plays = await inspecting
   const metric = `rate_limited_requests_total{limit="${limit}"}`

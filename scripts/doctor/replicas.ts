@@ -9,7 +9,7 @@ type Expected = {
   name: string
   /** The version of nats-server. */
   version: string
-  /** EVENTS_REPLICAS. */
+  /** The value of EVENTS_REPLICAS. */
   wanted: number | undefined
 }
 

@@ -7,7 +7,7 @@ import type { Inspected } from './services.ts'
 
 /** Maximum number of gaps to print. */
 const MAX_GAPS = 5
-/** The same threshold as the alert CheckpointOld. */
+/** The threshold of the alert CheckpointOld. */
 const OLD_S = 3_600
 
 /** Checks that the log has lost no views, according to an instance of reporting. */

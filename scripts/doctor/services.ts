@@ -8,14 +8,14 @@ import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Probe, probe } from '../http.ts'
 import { type Finding, findingsAbout } from './finding.ts'
 
-/** Longer than the time for which play caches its readiness. */
+/** Must be longer than the time for which play caches its readiness. */
 const CONFIRM_MS = 500
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
 const NO_DEPENDENCIES: Readiness['dependencies'] = {}
 
-/** `operations` is the origin of the endpoints for operations. */
+/** `operations` is the origin of the operations endpoints. */
 export type Instance = { service: ServiceEntry; origin: string; operations: string }
 
 export type Inspected = Awaited<ReturnType<typeof inspect>>
@@ -54,7 +54,7 @@ async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<
   return get('/readyz')
 }
 
-/** Findings for each instance. `others` are the findings for its dependencies. */
+/** Findings for each instance. `others` are the findings for their dependencies. */
 export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
   const unusable = inspected.map(diagnoseIdentity)
   const failures = [...unusable, ...others].filter((finding) => finding?.severity === 'FAIL')
@@ -92,7 +92,7 @@ const REMEDIES: Record<string, string> = {
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 
-/** Findings for the state of the expected service. `failing` contains the names with FAIL findings of their own. */
+/** Findings for the state of the expected service. `failing` contains the names of the other FAIL findings. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
   const { service, origin, status, dependencies, counting, forwarding, version: running, metrics } = inspected
   const { circuits = {}, problems = {}, reasons = {} } = inspected

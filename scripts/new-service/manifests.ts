@@ -7,7 +7,7 @@ const ROOT = 'deploy/kubernetes'
 /** The service whose manifests are copied. */
 const MODEL = services.cdnurl
 
-/** Returns the manifest of a service, by path, and the changes to other manifests. Empty without deploy/kubernetes. */
+/** Returns the manifest of a service, by path, and the changes to other manifests, if deploy/kubernetes exists. */
 export function toManifests(service: NewService): { files: Map<string, string>; edits: readonly FileEdit[] } {
   const model = manifestOf(MODEL.name)
   if (!existsSync(model)) return { files: new Map(), edits: [] }
@@ -53,7 +53,7 @@ function toProduction(text: string, service: NewService): string {
   return onlyCatalogue(service, withReplicas, /(?<=name: .*\|cdnurl)(?:\|[a-z-]+)*$/m, '|')
 }
 
-/** Adds a copy of the YAML document about cdnurl. */
+/** Adds a copy of the YAML document for cdnurl. */
 function toDocument(text: string, service: NewService): string {
   const document = text.split(/^---\n/m).find((document) => /^ {2}name: cdnurl$/m.test(document)) ?? ''
   return `${text}---\n${rename(document, service)}`

@@ -3,10 +3,10 @@ export type Kind = 'catalogue' | 'empty'
 /** A service to add, and its names in the code. */
 export type NewService = {
   kind: Kind
-  /** In kebab case, such as `video-tags`. */
+  /** The name in kebab case, such as `video-tags`. */
   name: string
   port: number
-  /** The service in TypeScript, such as `videoTags`. */
+  /** The name in camel case, such as `videoTags`. */
   identifier: string
   /** The prefix of its type names, such as `VideoTags`. */
   type: string

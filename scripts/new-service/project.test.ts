@@ -5,8 +5,8 @@ import { createNewService } from './new-service.ts'
 import { assertName, assertUnused, freePort, toPort } from './project.ts'
 
 describe('the name of a service', () => {
-  // These names are unlikely, because the project may already contain generated services.
-  test.each(['unused', 'unused-name', 'a'.repeat(40)])('may be %s', (name) => {
+  // These names are unlikely to be in use, even if the project already contains generated services.
+  test.each(['unused', 'unused-name', 'a'.repeat(40)])('may be "%s"', (name) => {
     expect(() => assertName(name)).not.toThrow()
     expect(() => assertUnused(newService(name))).not.toThrow()
   })
@@ -21,13 +21,14 @@ describe('the name of a service', () => {
   })
 
   test.each([
-    ['metadata', /there is a service/],
+    ['metadata', /a service with this name already exists/],
     ['doctor', /the image has a program/],
     ['nats', /a process of npm start/],
     ['postgres', /compose\.yaml/],
     ['shared', /shared exists/],
     ['view', /shared\/contracts\/view\.ts exists/],
-    ['data', /git ignores data\//],
+    // After `npm start`, the folder exists.
+    ['data', /git ignores data\/|data exists/],
     ['new', /new is a keyword/],
     ['await', /await is a keyword/],
     ['to-string', /toString is a global name/],
@@ -39,7 +40,7 @@ describe('the name of a service', () => {
     ['map', /Map is a global object/],
     ['invalidations', /embedded\/service\.ts uses invalidations/],
     ['cdn-base', /CDN_BASE_URL is already a setting/],
-  ])('cannot be %s, because it is already in use', (name, reason) => {
+  ])('cannot be "%s", which already has a meaning in the project or in TypeScript', (name, reason) => {
     expect(() => assertUnused(newService(name))).toThrow(UsageError)
     expect(() => assertUnused(newService(name))).toThrow(reason)
   })

@@ -7,7 +7,7 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { parseProcfile, portsOf } from '../start/procfile.ts'
 import type { NewService } from './new-service.ts'
 
-/** Keeps the port of the service valid when the edge has the highest port of `npm start -- --port N`. */
+/** The highest port that stays valid when the edge is on the highest port that `npm start -- --port N` accepts. */
 const MAX_PORT = 65_535 - 60_000 + services.play.port
 const MIN_PORT = 1_024
 const MAX_LENGTH = 40
@@ -52,7 +52,7 @@ export function assertName(name: string): void {
  */
 export function assertUnused({ name, identifier, type, urlSetting }: NewService): void {
   const inUse = (reason: string) => new UsageError(`the name "${name}" cannot be used: ${reason}`)
-  if (serviceEntries.some((entry) => entry.name === name)) throw inUse('there is a service with this name')
+  if (serviceEntries.some((entry) => entry.name === name)) throw inUse('a service with this name already exists')
   if (programs.has(name)) throw inUse('the image has a program with this name')
   if (readProcesses().some((process) => process.name === name)) throw inUse('a process of npm start has this name')
   if (new RegExp(`^  ${name}:`, 'm').test(read('compose.yaml'))) throw inUse('it is in compose.yaml')

@@ -25,7 +25,8 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
     ...plan.env,
     ...(given.CDN_KEYS_FILE ? {} : { CDN_KEYS: given.CDN_KEYS || `local:${randomBytes(32).toString('base64url')}` }),
     CDN_PATHS: given.CDN_PATHS || CLIPS,
-    // If the edge listens on all addresses, pages on this machine use loopback. Other machines need a CDN_BASE_URL.
+    // If the edge listens on all addresses, URLs use loopback, which works on this machine only. Other
+    // machines need CDN_BASE_URL.
     CDN_BASE_URL: toOrigin(toReachable(given.HOST), port),
   }
   const ports = [...plan.ports, { name: 'cdn', port }]
@@ -57,7 +58,7 @@ export function preferNginx(plan: Plan): Plan {
   }
 }
 
-/** Returns false if nginx could not parse the path of a directory, or the files cannot be written. */
+/** Returns false if nginx cannot parse the path of a directory, or if the files cannot be written. */
 function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv): boolean {
   const { CDN_KEYS, HOST } = loadSettings({ CDN_KEYS: signingKeys, HOST: host }, { args: [], env })
   if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set')

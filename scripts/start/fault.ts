@@ -16,7 +16,7 @@ export function createFault() {
       if (onEnd) timer = setTimeout(onEnd, ms)
     },
     end,
-    /** In milliseconds; 0 if there is no fault. */
+    /** The remaining time in milliseconds; 0 if there is no fault. */
     remaining: () => Math.max(0, until - performance.now()),
   }
 }

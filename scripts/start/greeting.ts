@@ -34,7 +34,7 @@ ${toControls(page, mode, token)}${cdn ? `Add: npm run seed${toFlag(edgePort)}, a
 `
 }
 
-/** The token is in the fragment, which browsers do not send. */
+/** The token is in the fragment of the URL, which browsers do not send to the server. */
 function toControls(origin: string, mode: Plan['mode'], token: string | undefined): string {
   if (token === undefined) return ''
   const controls = mode === 'embedded' ? '' : `Controls: ${origin}#controls=${token}\n`

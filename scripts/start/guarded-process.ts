@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
-/** Longer than the graceful shutdown of a service. */
+/** Must be longer than a service takes to shut down gracefully. */
 const STOP_TIMEOUT_MS = 12_000
 
 /**
  * A background job that runs in the process group of each command. It reads a pipe whose other end only the supervisor
  * holds. If the supervisor is killed, the pipe closes, and the job stops the group. The job does not depend on the pid
- * of the supervisor, and commands that are started without a supervisor have no such job.
+ * of the supervisor. Commands that are started without a supervisor run without this job.
  */
 const GUARD = `(
   trap '' TERM

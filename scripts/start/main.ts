@@ -85,7 +85,7 @@ function lockData({ commands, env }: Plan): Disposable | undefined {
   try {
     lock = acquireFileLock(join(DATA_DIR, 'npm-start.lock'))
   } catch {
-    // DATA_DIR is not writable, which the processes report in detail.
+    // DATA_DIR is not writable. The processes report the details.
     return undefined
   }
   if (!lock) throw new PlanError(`another npm start uses DATA_DIR ${DATA_DIR}: set DATA_DIR to another directory`)
@@ -117,7 +117,7 @@ async function run(plan: Plan, edgePort: number): Promise<number> {
     ending.resolve(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
-  // The terminal or the reading end of the pipe was closed.
+  // An error means that the terminal or the reading end of the pipe was closed.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => ending.resolve(0))
   await controls?.serve(processes.processes)
   void greetWhenReady({ ...plan, token: controls?.token.reveal() }, ended.signal)

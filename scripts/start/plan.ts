@@ -114,7 +114,7 @@ function planProcesses(offset: number, given: NodeJS.ProcessEnv): Pick<Plan, 'in
   }
 }
 
-/** Requires nats-server 2.10 or later. */
+/** Makes a nats-server use deploy/nats.conf, which requires version 2.10 or later. */
 export function withConfig({ name, command }: Command): Command {
   return { name, command: `${command} --config deploy/nats.conf` }
 }

@@ -20,7 +20,7 @@ export type SupervisionOptions = {
   onLine: (name: string, line: string) => void
   /** Called with each message from the supervisor itself. */
   say: (text: string) => void
-  /** Called when a process exits because of invalid settings. It is not restarted. */
+  /** Called when a process exits because of invalid settings. The process is not restarted. */
   onInvalidSettings: (name: string) => void
 }
 
@@ -67,7 +67,7 @@ export function keepRunning(
     return child === killed ? undefined : present()
   }
 
-  /** Reads again if the process was replaced during the read, because the state would be that of its predecessor. */
+  /** Reads again if the process was replaced during the read, because the state is then that of its predecessor. */
   async function readState() {
     for (;;) {
       const process = present()

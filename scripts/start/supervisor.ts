@@ -11,8 +11,8 @@ export type Supervisor = AsyncDisposable & {
 
 /**
  * Keeps processes running: a process that exits is restarted with exponential backoff, and the others keep running.
- * Disposing stops the processes one by one, last started first, so that each process stops before its dependencies. The
- * processes also stop if the supervisor is killed.
+ * Disposing stops the processes one by one, in reverse order of their start, so that each process stops before its
+ * dependencies. The processes also stop if the supervisor is killed.
  */
 export function supervise({ commands, ...options }: Options): Supervisor {
   const stopping = new AbortController()

@@ -11,7 +11,7 @@ import { toReachable } from '../start/environment.ts'
 
 const name = 'npm run tour'
 
-/** Long enough for play to detect the outage, but short, because the user waits for the verdicts. */
+/** The outage is long enough for play to detect it, but short, because the user waits for the verdicts. */
 const OUTAGE_S = 3
 const MAX_PATIENCE_S = 600
 const REACHABLE_MS = 3_000

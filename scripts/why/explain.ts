@@ -11,7 +11,7 @@ export type Answer = { lines: string[]; isKnown: boolean }
 
 type Edge = { play: string; operations: string; token: Secret | undefined }
 
-/** Explains one view, with its trace, from the responses of play. */
+/** Explains one view and draws its waterfall, based on the responses of play. */
 export async function explainView({ play, operations, token }: Edge, id: string): Promise<Answer> {
   const response = await probe(`${play}/views/${encodeURIComponent(id)}`, { token })
   const view = ExplainedView.safeParse(response.json).data

@@ -12,7 +12,7 @@ export type Asset = {
   duration?: number
 }
 
-/** Creates an asset, with a URL if given. */
+/** Creates an asset, with a URL if one is given. */
 export async function postAsset({ metadata, cdnurl }: Pick<Services, 'metadata' | 'cdnurl'>, asset: Asset) {
   const { id, url, title, genre = 'drama', summary = '', rights, duration } = asset
   if (url) await post(`${cdnurl.url}/url/asset/${id}`, { url })

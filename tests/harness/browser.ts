@@ -10,7 +10,7 @@ const program = process.env.CHROMIUM_BIN || (CANDIDATES.find((file) => existsSyn
 /** True if a browser is installed. */
 export const hasChromium = failIfCiNeeds('chromium', existsSync(program))
 
-/** Starts a headless browser, without its sandbox: containers lack the privileges for it. */
+/** Starts a headless browser without a sandbox, because containers lack the privileges for one. */
 export function startBrowser(args: string[] = []): Promise<Browser> {
   return chromium.launch({ executablePath: program, args: ['--no-sandbox', ...args] })
 }

@@ -16,16 +16,16 @@ export type Child = AsyncDisposable & {
   /** The output of the process so far, line by line. */
   lines: string[]
   /**
-   * Resolves to the first result of `find` that is not undefined, for past and future lines.
+   * Calls `find` with each past and future line, and resolves to the first result that is not undefined.
    * @throws Error if the process exits first
    */
   line<Result>(find: (line: string) => Result | undefined): Promise<Result>
   /**
-   * Repeats `check` until it does not throw.
-   * @throws Error with the output as soon as the process has exited
+   * Retries `check` until it succeeds.
+   * @throws Error with the output of the process if it exits first
    */
   ready(check: () => Promise<unknown>): Promise<void>
-  /** Sends a signal and waits until the process has exited, or is suspended after SIGSTOP. */
+  /** Sends a signal, and waits until the process has exited or, after SIGSTOP, is suspended. */
   signal(signal: NodeJS.Signals): Promise<void>
   /** Resolves to the exit status, or to the signal that killed the process. */
   ended: Promise<number | NodeJS.Signals | null>

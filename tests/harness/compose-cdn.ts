@@ -14,10 +14,10 @@ const NAME = 'cdn'
 const MODULES = '/usr/lib/nginx/modules'
 
 /**
- * Starts the nginx of this machine with the configuration of the container `cdn`, and with the local files that Compose
- * mounts in this container. Replaces environment variables in the configuration, as `envsubst` does in the image.
+ * Starts this machine's nginx with the configuration of the `cdn` container and the local files that Compose mounts in
+ * it. Replaces environment variables in the configuration, as `envsubst` does in the image.
  * @param secrets the local directory that replaces /run/secrets
- * @throws Error for a path in the environment that is not mounted, or a variable that is not in the environment
+ * @throws Error if the environment contains a path that is not mounted, or the configuration uses an unset variable
  */
 export async function startComposeCdn(compose: Compose, secrets: string): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()

@@ -35,12 +35,12 @@ export type Compose = {
 
 export const IMAGE = 'video-edge-aggregator:local'
 
-/** The memory limit of all core containers together. Each service beyond the core services adds its own limit. */
+/** The total memory limit of the core containers. Each service beyond the core services adds its own limit. */
 const MAX_CORE_MIB = 512
 const CORE_SERVICES = 5
 const MAX_FURTHER_MIB = 64
 
-/** The schema of the Compose Specification that is bundled with dclint. */
+/** The Compose Specification schema that dclint bundles. */
 const schema = JSON.parse(readFileSync('node_modules/dclint/schemas/compose.schema.json', 'utf8'))
 const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true })
 addFormats.default(ajv)

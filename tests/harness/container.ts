@@ -30,9 +30,9 @@ export type Container = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Resolves to the exit status of PID 1, or to the signal that killed it. */
   ended(): Promise<number | NodeJS.Signals | null>
-  /** Starts the container again after it has exited, with the same data. */
+  /** Restarts the container with the same data after it has exited. */
   start(): Promise<void>
-  /** Runs a command in the running container, as its user. */
+  /** Runs a command in the running container, as the container's user. */
   exec(command: string[], env?: Record<string, string>): Promise<Result>
 }
 

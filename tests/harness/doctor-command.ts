@@ -7,14 +7,14 @@ const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSett
 
 type Report = { status: unknown; text: string; ms: number; of: (name: string) => string[] }
 
-/** Shorter than the time that the doctor waits for a response. */
+/** Shorter pauses do not matter, because the doctor waits longer than this for a response. */
 const LONG_PAUSE_MS = 500
 const MAX_RUNS = 3
 
 /**
- * Runs the doctor with only these settings, and runs it again if the machine paused for long. `of` returns the findings
- * with a given name. On a loaded machine, the doctor may report a slow service as hung, so a test that expects services
- * to respond should repeat the run.
+ * Runs the doctor with only these settings. Reruns it if the machine paused for long during the run. `of` returns
+ * the findings with a given name. On a loaded machine, the doctor may report a slow service as hung, so a test that
+ * expects services to respond should repeat the run.
  */
 export async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
   for (let run = 1; ; run += 1) {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { mapServices, serviceNames } from './each-service.ts'
 
-test('if a service does not start, mapServices rejects after all others have started', async () => {
+test('if a service does not start, mapServices rejects after all other services have started', async () => {
   const started: string[] = []
   const starting = mapServices(async (name) => {
     if (name === 'metadata') throw new Error('the port is in use')

@@ -2,7 +2,7 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
-/** The services that serve and count a play. Added services are not included, because play need not call them. */
+/** The services that serve and count a play. A generated service is not listed, because play may not call it. */
 export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
 
 /**

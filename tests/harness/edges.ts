@@ -25,7 +25,7 @@ export type Edge = AsyncDisposable & {
 }
 
 type Options = {
-  /** In the format of CDN_KEYS. */
+  /** The signing keys, in the format of CDN_KEYS. */
   keys: string
   /** The directory with the media. */
   root: string

@@ -25,7 +25,7 @@ export async function startEmbedded(
   const edgePort = await freePortRange()
   const process = stack.use(await startService('embedded', { DATA_DIR: directory.path, ...settings }, edgePort))
   const services = await mapServices((name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
-  // play is the last service that starts to listen.
+  // play is the last service to start listening.
   await eventually(() => fetch(`${services.play.url}/healthz`))
   await expectCurrent(services.reporting.url)
   return withResources({ process, ...services }, stack)

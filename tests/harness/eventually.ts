@@ -4,8 +4,8 @@ import { runningTime } from './running-time.ts'
 const INTERVAL_MS = 20
 
 /**
- * Repeats `attempt` until it does not throw, and returns its result.
- * @param limitMs needed only if the time limit is a requirement; the default only ends a test that hangs
+ * Retries `attempt` until it succeeds, and returns its result.
+ * @param limitMs needed only if the time limit is a requirement; the default only stops a test that hangs
  * @throws the last error after `limitMs` milliseconds, not counting pauses of the machine
  */
 export async function eventually<Result>(attempt: () => Result | Promise<Result>, limitMs = 30_000): Promise<Result> {

@@ -20,7 +20,7 @@ const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
 
 export type ForwardingTest = ReturnType<typeof openForwarding>
 
-/** Opens a log, by default in memory. Any number of instances can forward it. Disposing it stops them. */
+/** Opens a log, by default in memory. Any number of instances can forward its views. Disposal stops the instances. */
 export function openForwarding(
   eventLog: EventLog = createSqliteEventLog({ file: ':memory:', log: pino({ level: 'silent' }) }),
 ) {
@@ -71,7 +71,7 @@ export type FakeReporting = ReportingClient & {
   isDown: boolean
   losesResponses: boolean
   at: LogPosition | undefined
-  /** If set, every batch is rejected, and this is the position in the response. */
+  /** If set, reporting rejects every batch, and responds with this position. */
   rejectsAll: LogPosition | undefined
   beforePosition: () => void
   beforeCount: (batch: LogBatch) => void

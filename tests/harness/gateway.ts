@@ -8,7 +8,7 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** The name under which clients reach play, in deploy/gateway/nginx.conf. */
+/** The host name in deploy/gateway/nginx.conf under which clients reach play. */
 export const NAME = 'play.example.com'
 
 export const gatewayConfig = readFileSync('deploy/gateway/nginx.conf', 'utf8')

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { expect } from 'vitest'
 import { startChild } from './child.ts'
 
-/** The TypeScript and diff blocks in a guide. The line before each block ends with its file name. */
+/** The TypeScript and diff blocks in a guide. The line before each block ends with the name of the block's file. */
 export const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 
 /** Creates a copy of the project, and applies the blocks of guides to the copy. */

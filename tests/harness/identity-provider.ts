@@ -92,7 +92,7 @@ export async function startIdentityProvider(algorithms = ['ES256']): Promise<Ide
   }
 }
 
-/** Users authenticate as clients, so that tests need no browser. */
+/** Each user is an OAuth client, so that tests can get tokens without a browser. */
 function createHandler(issuer: string, keys: readonly SigningKey[]): RequestListener {
   const alg = keys[0]?.alg ?? 'ES256'
   const provider = new Provider(issuer, {

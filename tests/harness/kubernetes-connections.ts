@@ -6,7 +6,7 @@ import { connectionsOf, type Endpoint, type NetworkPolicy } from './kubernetes-n
 const NATS = { name: 'nats', labels: { 'app.kubernetes.io/name': 'nats' }, port: 4_222 }
 const POSTGRES = { name: 'postgres', labels: { 'cnpg.io/cluster': 'counts' }, port: 5_432 }
 
-/** Endpoints besides the workloads, including some that must not be able to connect. */
+/** Endpoints other than the workloads, including some that must not be able to connect. */
 const OTHERS: Endpoint[] = [
   NATS,
   POSTGRES,

@@ -12,12 +12,12 @@ const FILES: Record<string, string> = {
   'postgresql.cnpg.io/v1': '@kubernetes-models/cloudnative-pg/postgresql.cnpg.io/v1/index.d.ts',
 }
 
-/** Required in every object, although the types of Kubernetes make them optional. */
+/** Fields that every object must have, although the Kubernetes types make them optional. */
 const REQUIRED = ['apiVersion', 'kind', 'metadata']
 
 /**
  * Compiles the schemas of kubernetes-types and @kubernetes-models, which are generated from the OpenAPI document of
- * Kubernetes and from the code of CloudNativePG. Unknown fields are errors, as the API server reports them with
+ * Kubernetes and from the code of CloudNativePG. Unknown fields are errors, as they are for the API server with
  * `--validate=strict`.
  * @returns a function that validates an object, and returns one line per problem
  */
@@ -60,7 +60,10 @@ function toPath(file: string): string {
   return `node_modules/${file}`
 }
 
-/** Converts a type to a JSON schema without additional properties. Interfaces become definitions: they may recurse. */
+/**
+ * Converts a type to a JSON schema that forbids additional properties. Interfaces become definitions, because they may
+ * be recursive.
+ */
 function toJsonSchema(checker: ts.TypeChecker, root: ts.Type) {
   const definitions: Record<string, SchemaObject> = {}
   const names = new Map<ts.Type, string>()

@@ -8,7 +8,7 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Short, because a suspended server accepts connections but does not respond. */
+/** Short, so that `connect` soon skips a suspended server, which accepts connections but does not respond. */
 const CONNECT_TIMEOUT_MS = 500
 
 export type ClusterServer = {

@@ -15,7 +15,7 @@ export async function startConfiguredNats(...lines: string[]): Promise<NatsServe
   return withResources(nats, stack)
 }
 
-/** The line of the configuration that makes a server require TLS. */
+/** The configuration line that makes a server require TLS. */
 export function tlsWith({ cert, key }: KeyPair): string {
   return `tls { cert_file: "${cert}", key_file: "${key}" }`
 }

@@ -15,7 +15,7 @@ export const env = { PATH: `${process.env.PATH}:/usr/sbin` }
 /** True if nginx is installed. */
 export const hasNginx = failIfCiNeeds('nginx', spawnSync('nginx', ['-v'], { env }).status === 0)
 
-/** Starts nginx in front of `target`, as a reverse proxy that appends to X-Forwarded-For, as most proxies do. */
+/** Starts nginx in front of `target`, as a reverse proxy that, like most, appends to X-Forwarded-For. */
 export async function startNginx(target: string): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()
   const { path } = stack.use(await createTempDirectory('nginx'))

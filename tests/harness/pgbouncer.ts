@@ -22,7 +22,7 @@ export type PgBouncer = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Starts PgBouncer again after it has exited. */
   start(): Promise<void>
-  /** Makes `url` refer to the database at another URL, and reloads the configuration. */
+  /** Makes PgBouncer connect to the database at `target`, and reloads its configuration. `url` stays the same. */
   pointTo(target: string): Promise<void>
 }
 

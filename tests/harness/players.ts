@@ -16,14 +16,14 @@ type OutcomesById = Map<string, Outcomes>
 type Players = {
   count: number
   seed: number
-  /** Prepended to the ids of the users. */
+  /** A prefix for the ids of the users. */
   prefix?: string
   authorize?: Authorize
 }
 
 /**
- * Starts players that play until stop(), which returns the outcomes of their plays. Every other player uses idempotency
- * keys, and retries. `slowestMs` does not include pauses of the machine.
+ * Starts players. stop() stops them, and returns the outcomes of their plays. Every other player uses idempotency keys,
+ * and retries. `slowestMs` does not include pauses of the machine.
  */
 export function startPlayers(edge: string, { count, seed, prefix = '', authorize = async () => ({}) }: Players) {
   const stopping = new AbortController()
@@ -102,7 +102,7 @@ async function playOnce({ url, agent, headers }: PlayRequest): Promise<keyof Out
 
 type Expected = { lost?: number; token?: string | undefined }
 
-/** Verifies that every play with a 200 is counted exactly once, except up to `lost` plays. `token` is READ_TOKEN. */
+/** Verifies that plays with a 200 are counted exactly once, except for at most `lost` plays. `token` is READ_TOKEN. */
 export async function expectCounted(
   reporting: string,
   by: 'asset' | 'user',

@@ -1,4 +1,4 @@
-/** A value whose length cannot be compared with a limit. */
+/** Comparing the length of this value with a limit throws a TypeError. */
 const INCOMPARABLE = { length: { toString: 0, valueOf: 0 } }
 
 /**

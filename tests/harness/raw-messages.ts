@@ -5,7 +5,7 @@ import { createSqliteEventLog } from '../../shared/event-log/sqlite-event-log.ts
 import { eventually } from './eventually.ts'
 import type { NatsServer } from './nats-server.ts'
 
-/** Appends bodies to the stream as another program would, once there is a stream. */
+/** Waits until the stream exists, then appends bodies to it as another program would. */
 export function publishRaw(nats: NatsServer, bodies: string[], subject = 'events.view.tv'): Promise<void> {
   return nats.use(async (connection) => {
     const js = connection.jetstream()

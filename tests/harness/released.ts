@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type ServiceProcess, startCommand } from './service-process.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** The last commit of release 0.1.0. A clone may lack tags. */
+/** The last commit of release 0.1.0, named by its hash, because a clone may lack the tag. */
 const COMMIT = '162b400635d9a7fa3cbaeffab586c8ebc93b8471'
 
 /** False in a clone without the history, or if git is not installed. */

@@ -126,7 +126,7 @@ function valuesOf(schema: Schema, api: OpenApi) {
   return { valid: whereValid(true), invalid: [invalidOf(schema, api), whereValid(false)] }
 }
 
-/** Undefined if zod throws; see parseSafely. */
+/** Returns undefined if zod throws; see parseSafely. */
 function isValid(schema: z.ZodType, body: unknown): boolean | undefined {
   try {
     return schema.safeParse(body).success
@@ -160,7 +160,7 @@ function withInvalidText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api:
   return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
-/** Longer than any parameter may be. */
+/** A value that is too long for every parameter. */
 const TOO_LONG = '9'.repeat(300)
 
 /**

@@ -6,7 +6,7 @@ import type { Request } from './requests.ts'
 
 export type RawResponse = { status: number; headers: Record<string, string>; text: string }
 
-/** Sends a request as is, without the normalization of `fetch`. From an event stream, reads only the headers. */
+/** Sends a request as is, without the normalization of `fetch`. Reads only the headers if it gets an event stream. */
 export async function send(
   origin: string,
   { method, path, headers, body, padding = 0, chunked }: Request,

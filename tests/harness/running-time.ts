@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const TICK_MS = 20
 
-/** A longer time between two ticks is a pause: the machine, or this process, did not run. */
+/** A longer time between two ticks counts as a pause, in which the machine or this process did not run. */
 const MAX_STEP_MS = 60
 
 /** Bound at load time, so that the clock stays real while a test replaces `performance.now`. */
@@ -38,7 +38,7 @@ function read() {
   return clock
 }
 
-/** Pauses with a shorter total do not make a service exceed any of its time limits. */
+/** Pauses that total less than this do not make a service exceed any of its time limits. */
 const LONG_PAUSE_MS = 100
 
 /** After a long pause, circuit breakers may stay open for this long. */
@@ -47,8 +47,8 @@ const RECOVERY_MS = 1_500
 const MAX_RUNS = 3
 
 /**
- * Runs a scenario, and repeats it if it fails after a long pause, which may exceed the time limits of the services.
- * Without a pause, the first failure is final.
+ * Runs a scenario, and repeats it if it fails after a long pause, because the pause may have exceeded a time limit of
+ * the services. Without a long pause, the first failure is final.
  */
 export async function repeatAfterPause<Result>(scenario: () => Promise<Result>): Promise<Result> {
   for (let run = 1; ; run += 1) {

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici'
 import { eventually } from './eventually.ts'
 
-/** Needed because a suspended process accepts connections, but sends no response. */
+/** Requests to a suspended process time out, because it accepts connections but never responds. */
 const TIMEOUT_MS = 5_000
 
 /** Sends a request over a new connection, so that it may reach any of the processes that share the port. */

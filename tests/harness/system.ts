@@ -15,7 +15,7 @@ export type System = AsyncDisposable &
     proxies: TcpProxy[]
     /** An alias for `queue-listener`. */
     listener: ServiceProcess
-    /** The settings for additional instances, each of which has its own DATA_DIR. */
+    /** The settings for additional instances. Each instance gets its own DATA_DIR unless a test sets one. */
     env: Record<string, string>
     /** The DATA_DIR of the system. */
     dataDir: string

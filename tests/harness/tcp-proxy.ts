@@ -8,7 +8,7 @@ export type TcpProxy = AsyncDisposable & {
   url: string
   /** The number of connections that the client has not closed. */
   open: () => number
-  /** Drops all further data of the open connections, and keeps the connections open. */
+  /** Keeps the open connections open, but drops all further data on them. */
   silence(): void
   /** Holds back the data that the server sends over connections that are opened from now on. */
   hold(): void
@@ -48,7 +48,7 @@ export async function startTcpProxy(target: string, delayMs = 0, limits: Limits 
     const { jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = limits
     let delivered = Promise.resolve()
     let chunks = 0
-    /** The time at which the line will have transferred all data so far. */
+    /** The time at which the simulated line will have transferred all data that it has received. */
     let idleAt = 0
     return (data) => {
       chunks += 1

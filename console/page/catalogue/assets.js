@@ -19,7 +19,7 @@ export function createAssets({ onChange }) {
   /** @type {Map<string, Asset>} */
   const assets = new Map()
   /**
-   * Live counts only rise until `resetCounts`, so the higher of a loaded and a live count is the newer one.
+   * Live counts only rise until `resetCounts` is called, so the higher of a loaded and a live count is the newer count.
    * @type {Map<string, Counts>}
    */
   const liveCounts = new Map()
@@ -57,7 +57,7 @@ export function createAssets({ onChange }) {
     for (const id of assets.keys()) if (!seen.has(id)) assets.delete(id)
   }
 
-  /** If a load is in progress, schedules one more load after it. Retries a failed load. */
+  /** Loads all assets, and retries a failed load. If a load is in progress, schedules one more load after it. */
   async function load() {
     isRequested = true
     if (isLoading) return
@@ -121,7 +121,7 @@ function mergeCounts(loaded, previous = {}, live = {}) {
 }
 
 /**
- * Omits the counts that a previous release of reporting does not send.
+ * Removes counts that are undefined, because a previous release of reporting does not send them.
  * @param {Record<string, number | undefined>} counts
  * @returns {Counts}
  */

@@ -5,7 +5,7 @@ import { createRightsBadges } from './rights.js'
 /** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, qualified: HTMLElement, viewers: HTMLElement, button: HTMLButtonElement, key: string }} Card */
 /** @typedef {{ onPlay: (asset: Asset) => Promise<void>, onShow: (asset: Asset) => void }} Actions */
 
-/** A double click takes up to half a second. */
+/** A button ignores further presses for at least this long, so that a double click plays the asset only once. */
 const MIN_PENDING_MS = 500
 
 /**
@@ -99,7 +99,7 @@ function createCard(asset, key, { onPlay, onShow }) {
 }
 
 /**
- * A pending button keeps the focus, unlike a disabled one.
+ * Marks a button as pending without disabling it, because a disabled button loses the focus.
  * @param {HTMLButtonElement} button
  * @param {boolean} isPending
  */

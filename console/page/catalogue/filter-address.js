@@ -12,7 +12,7 @@ export function createFilterAddress(controls) {
     for (const [name, control] of Object.entries(controls)) {
       const value = query.get(name) ?? initial.get(name) ?? ''
       control.value = value
-      // A select that has no such option becomes empty.
+      // Setting a select to a value that it does not offer clears the select.
       if (control.value !== value) control.value = initial.get(name) ?? ''
     }
   }

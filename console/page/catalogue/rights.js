@@ -2,7 +2,7 @@ import { element } from '../dom.js'
 
 /** @typedef {import('../../../shared/contracts/rights.ts').Rights} Rights */
 
-/** A longer list ends with the number of entries that are not shown. */
+/** Maximum number of entries to list. A longer list ends with the number of entries that are not shown. */
 const MAX_LISTED = 3
 
 /**

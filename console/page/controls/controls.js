@@ -13,7 +13,7 @@ const TIMEOUT_MS = 5_000
 
 /**
  * The panel that kills, suspends and restarts the processes of `npm start`. The panel shows the state of each process
- * as the operating system reports it, and the equivalent terminal command of each control.
+ * as the operating system reports it, and the terminal command that is equivalent to a control.
  * @param {ReturnType<typeof import('./controls-token.js').createControlsToken>} token
  */
 export function createControls(token) {
@@ -53,7 +53,7 @@ function createClient(token) {
     /** @returns {Promise<Controls | undefined>} undefined while the edge is unreachable */
     read: () => fetchJson('/controls', { headers: bearer(token()), timeoutMs: TIMEOUT_MS }),
     /**
-     * Uses a control, such as `reporting/kill?seconds=10`.
+     * Invokes a control, such as `reporting/kill?seconds=10`.
      * @param {string} path
      * @returns {Promise<{ body?: any, error?: string }>}
      */

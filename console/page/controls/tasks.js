@@ -3,7 +3,7 @@ import { element, setText } from '../dom.js'
 /** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
 
 /**
- * The controls that do not belong to a process: seed, simulate, a poison message, an expired URL.
+ * The controls that do not belong to a process: seed, simulate, append a poison message, and expire a URL.
  * @param {import('./controls.js').ControlsClient} client
  * @param {import('./process-row.js').Reporter} reporter
  */

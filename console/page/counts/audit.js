@@ -34,7 +34,7 @@ function toVerdict(audit, addsUp) {
 }
 
 /**
- * The views, followed by the terms that add up to them.
+ * The number of views, followed by the terms that add up to it.
  * @param {Audit} audit
  * @returns {Term[]}
  */

@@ -93,7 +93,7 @@ function toOptions(container, frame, onCursor) {
   const bars = uPlot.paths.bars?.({ size: [0.72, 40], radius: 0.15 })
   return {
     ...toSize(container),
-    // Half of the last label on the time axis may be to the right of the plot.
+    // Half of the last label on the time axis may extend beyond the right edge of the plot.
     padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, move: snap },

@@ -53,11 +53,11 @@ export function createCounts() {
       return isKnown ? { views, qualified, top: { assets, users }, seconds: Object.fromEntries(seconds) } : undefined
     },
     views: () => views,
-    /** Undefined if reporting runs a release without view rules. */
+    /** The number of qualified views; undefined if reporting runs a release without view rules. */
     qualified: () => qualified,
     top: () => ({ assets, users }),
     /**
-     * Views per second in the last complete seconds.
+     * Views per second, averaged over the last complete seconds.
      * @param {number} now seconds since 1970
      */
     rate(now) {

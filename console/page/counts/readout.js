@@ -6,7 +6,7 @@ import { byId, element, formatCount, setText } from '../dom.js'
 const titles = {
   views: 'Plays, each counted exactly once',
   qualified: 'Views that pass the view rules',
-  other: 'Repeats, and views that no rule has judged',
+  other: 'Views that have not qualified, such as repeats',
 }
 
 /** The time and the numbers below the chart. Screen readers announce them as the value of the chart. */

@@ -4,7 +4,7 @@ import { poll } from '../poll.js'
 /** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
 /** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
 
-/** The edge reads a series at most once per second. */
+/** The edge caches a series for a second, so polling faster than that would return the same data. */
 const POLL_INTERVAL_MS = 2_000
 const TIMEOUT_MS = 1_500
 

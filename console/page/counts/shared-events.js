@@ -10,8 +10,8 @@ const RECONNECT_MS = 1_000
 
 /**
  * Subscribes to server-sent events. Over HTTP/1.1, browsers open at most six connections per host, so all pages in a
- * browser share one: the page that holds the lock receives the events, and broadcasts them to the other pages.
- * The returned function unsubscribes.
+ * browser share one connection: the page that holds a Web Lock receives the events, and broadcasts them to the
+ * other pages. The returned function unsubscribes.
  * @param {Subscription} subscription `getState` returns one event with everything that this page has received, for
  * pages that join later
  */

@@ -8,7 +8,7 @@ import { pollSeries } from './series.js'
 /** @typedef {{ id: string, title: string }} Asset */
 
 const INITIAL_RANGE = 'hour'
-/** Shorter steps are available only for all assets together. */
+/** The ranges for a single asset. Ranges with shorter steps are available only for all assets together. */
 const ASSET_RANGES = ['day', 'month']
 
 /**
@@ -98,7 +98,7 @@ export function createTimeline({ clock }) {
 
 /**
  * Shows how old the chart is if it is not current.
- * @param {number | undefined} updatedAt seconds since 1970; 0 if it was never loaded; undefined if it is current
+ * @param {number | undefined} updatedAt seconds since 1970; 0 if the chart was never loaded; undefined if it is current
  */
 function showAge(updatedAt) {
   const text = updatedAt ? `Not updated since ${describeTime(updatedAt)}.` : 'Unavailable right now.'

@@ -11,7 +11,7 @@ const DEGRADED_MS = 5_000
 
 /**
  * The diagram of a play request, with the state of each service and data store.
- * @param {{ onCatalogueChange: () => void }} deps called when assets have changed or may have changed
+ * @param {{ onCatalogueChange: () => void }} deps `onCatalogueChange` is called when assets may have changed
  */
 export function createFlow({ onCatalogueChange }) {
   const diagram = byId('diagram', HTMLElement)
@@ -75,7 +75,7 @@ export function createFlow({ onCatalogueChange }) {
 }
 
 /**
- * A service that was down has not recovered if its state is now unknown.
+ * A service that was down still counts as down while its state is unknown, because it may not have recovered.
  * @param {string | undefined} state
  * @param {boolean} wasDown
  */

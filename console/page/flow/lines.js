@@ -10,7 +10,7 @@ import { svg } from '../svg.js'
 
 /** How far an arrowhead extends beyond the end of its line. */
 const HEAD = 7
-/** The position of labels on lines from play, as a fraction of the line. Near the end, these lines are far apart. */
+/** The position of the label on a line from play, as a fraction. Past the middle, because these lines diverge. */
 const LABEL_AT = 0.62
 
 /**
@@ -62,8 +62,8 @@ export function createLines(diagram, components, { onDraw }) {
 }
 
 /**
- * Where to place the label of a line, in the coordinates of the diagram: beside a vertical line, above a horizontal
- * line, or on any other line.
+ * Returns where to place the label of a line, in the coordinates of the diagram: beside a vertical line, above a
+ * horizontal line, and otherwise on the line.
  * @param {Link} edge
  */
 export function labelPoint({ from, start: [, share], line }) {

@@ -35,7 +35,7 @@ export function drawGaps(axis, { x, bottom }) {
   let from = 0
   for (let n = 0; n <= axis.count; n += 1) {
     if (n < axis.count && !axis.pointAt(n)) continue
-    // The last step is not sampled until it has ended.
+    // The last step is not a gap: it has no sample until it has ended.
     if (n > from && !(n === axis.count && n - from === 1)) {
       const left = x(axis.timeOf(from))
       const width = x(axis.timeOf(n)) - left

@@ -8,7 +8,7 @@ import { timeOfDay } from '../format-time.js'
  * @typedef {{ key: string, at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent
  */
 
-/** A restart belongs to an outage that it follows or precedes by at most this time. */
+/** A restart belongs to an outage if it happens during the outage, or at most this long before or after it. */
 const SAME_MS = 3_000
 const MAX_SHOWN = 50
 
@@ -47,8 +47,8 @@ export function toEvents({ outages, restarts, now }) {
 }
 
 /**
- * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, so a
- * focused button keeps the focus.
+ * Shows events as a list of buttons. Each button selects the time of its event. An unchanged list keeps its elements,
+ * so a focused button keeps the focus.
  * @param {HTMLElement} list
  * @param {(at: number) => void} onSelect
  */

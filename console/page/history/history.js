@@ -14,7 +14,7 @@ import { RANGES, toAxis, toLastTime, toRange } from './times.js'
 
 const TIMEOUT_MS = 3_000
 
-/** What happened to the system: a picture, and a list of events in words. */
+/** The panel that shows what happened to the system, as a picture and as a list of events. */
 export function createHistory() {
   const panel = byId('history', HTMLElement)
   const figure = byId('history-picture', HTMLElement)
@@ -58,7 +58,7 @@ export function createHistory() {
   function select(at) {
     if (!shown) return
     const { history, axis } = shown
-    // The history is kept for longer than the longest range shows.
+    // The history is kept for longer than the longest range shows, so its start may be before the start of the axis.
     const first = Math.max(Date.parse(history.since ?? history.now), history.range === '24h' ? axis.start : 0)
     picture.select(at < first ? undefined : axis.stepAt(at))
     if (at < first) showNote(`No data before ${timeOfDay.format(first)}.`)

@@ -11,7 +11,7 @@ export const RANGES = {
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
-/** If the newest sample is at most this old, the axis ends with it. */
+/** If the newest sample is at most this old, the axis ends at that sample. */
 const UNSAMPLED_MS = 3_000
 /** Minimum number of steps on an axis. */
 const MIN_STEPS = 4
@@ -19,8 +19,8 @@ const TICK_MINUTES = [1, 5, 10, 30, 60, 240]
 const MAX_TICKS = 8
 
 /**
- * The time axis of a history: consecutive steps, some of which have no point. If the history is shorter than its
- * range, the axis covers only the history.
+ * The time axis of a history. Steps are consecutive, and a step without samples has no point. If the history is shorter
+ * than its range, the axis covers only the history.
  * @param {History} history
  */
 export function toAxis({ range, step, now, since, points }) {
@@ -28,7 +28,7 @@ export function toAxis({ range, step, now, since, points }) {
   const ended = floor(Date.parse(now), stepMs) + stepMs
   const last = points.at(-1)
   const sampled = last ? Date.parse(last.at) + stepMs : ended
-  // A second is sampled once it has ended.
+  // The current second has no sample yet, because a second is sampled once it has ended.
   const end = ended - sampled <= UNSAMPLED_MS ? sampled : ended
   const first = since ?? points[0]?.at
   const age = first === undefined ? 0 : Math.ceil((end - Date.parse(first)) / stepMs)

@@ -1,4 +1,4 @@
-/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which exists only in secure contexts, like HTTPS pages. */
+/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which needs a secure context, such as an HTTPS page. */
 export function createKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}"`

@@ -92,7 +92,7 @@ export function createPlayer({ user, token, plays, onPlayed }) {
 
   byId('response-close', HTMLButtonElement).addEventListener('click', close)
   document.addEventListener('keydown', ({ key, target, defaultPrevented }) => {
-    // In an input, Escape belongs to the input. In a chart, it clears the selection.
+    // Inputs and charts handle Escape themselves.
     if (key !== 'Escape' || defaultPrevented || target instanceof HTMLInputElement) return
     if (panel.dataset.empty === undefined) close()
   })

@@ -4,8 +4,8 @@
  * @typedef {'expired' | 'rejected' | 'missing' | 'unreachable' | 'unsupported'} Problem
  */
 /**
- * `onStarted` is called once the video plays, possibly muted. `onProblem` may be called at any time, such as when the
- * link expires.
+ * `onStarted` is called once the video plays, possibly muted. `onProblem` may be called at any time, for example when
+ * the link expires.
  * @typedef {{
  *   from: number, signal: AbortSignal,
  *   onStarted: (state: 'audible' | 'muted' | 'paused') => void, onProblem: (problem: Problem) => void,
@@ -40,7 +40,7 @@ export function isAbsoluteUrl(url) {
 }
 
 /**
- * Loads and starts a video. Aborting the signal unloads it.
+ * Loads and starts a video. Aborting the signal unloads the video.
  * @param {HTMLVideoElement} video
  * @param {string} url
  * @param {Options} options `from` is in seconds
@@ -92,7 +92,7 @@ async function attachHls(video, url, { from, signal, onFailure }) {
   signal.addEventListener('abort', () => hls.destroy())
   let hasFailed = false
   hls.on(Hls.Events.ERROR, (_, { fatal, response: { code = 0 } = {} }) => {
-    // hls.js retries other errors.
+    // After other errors, hls.js retries by itself.
     if (hasFailed || (!fatal && (code < 400 || code > 499))) return
     hasFailed = true
     hls.stopLoad()
@@ -141,7 +141,7 @@ async function start(video) {
 }
 
 /**
- * Players do not report why a video fails, so this requests the video once more to find out.
+ * Requests the video again to find out why it does not play, because players do not report the reason.
  * @param {string} url
  * @returns {Promise<Problem>}
  */

@@ -7,7 +7,7 @@ const MAX_ADVANCE_S = 2
 
 /**
  * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report contains the total so far, so
- * a failed report is not retried.
+ * a failed report needs no retry.
  * @param {{ token: import('../token.js').Token }} deps
  */
 export function createWatchReports({ token }) {
@@ -24,7 +24,7 @@ export function createWatchReports({ token }) {
   function send({ viewId, assetId, userId }, seconds) {
     const body = JSON.stringify({ assetId, userId, seconds: Math.round(seconds * 1_000) / 1_000 })
     const headers = { 'content-type': 'application/json', ...token.headers() }
-    // The page may be closed before the response arrives.
+    // Set `keepalive`, because the page may be closed before the response arrives.
     const options = { method: 'POST', headers, body, keepalive: true }
     fetch(`/play/watched/${encodeURIComponent(viewId)}`, options).catch(() => {})
   }

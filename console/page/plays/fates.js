@@ -8,8 +8,8 @@ import { UNRECORDED } from './trace-context.js'
 /** @typedef {import('../why/explain.js').Explanation} Explanation */
 /** @typedef {import('./waterfall.js').Waterfall} Waterfall */
 /**
- * What became of a play, as far as is known. `waterfall` is null if the trace is not kept, and undefined until the
- * edge has returned the trace.
+ * What is known so far about the outcome of a play. `waterfall` is null if the trace is not kept, and undefined until
+ * the edge has returned the trace.
  * @typedef {{ explanation?: Explanation, trace?: SystemTrace, waterfall?: Waterfall | null, isSettled: boolean }} Fate
  */
 /** @typedef {Fate & { polls: number, traceReads: number, nextAt: number }} Entry */
@@ -20,7 +20,7 @@ const FAST_POLLS = 20
 const SLOW_POLL_MS = 3_000
 /** Maximum number of polls: about three minutes in total. */
 const MAX_POLLS = 80
-/** Maximum number of plays per round, because the edge explains at most 20 views at once, for all pages together. */
+/** Maximum number of plays per round. For all pages together, the edge explains at most 20 views at once. */
 const MAX_PER_ROUND = 4
 /** Maximum number of times to read a trace after its view is counted: the last spans may arrive slightly later. */
 const MAX_TRACE_READS = 3
@@ -83,7 +83,7 @@ export function createFates({ token, onChange }) {
     const { isSpanOf, toWaterfall } = waterfalls
     const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })
     const waterfall = trace && toWaterfall(trace.spans, isSpanOf(play))
-    // Keep the waterfall if the new trace does not yield one: the edge drops old traces.
+    // The edge drops old traces, so a new read may yield no waterfall. In that case, keep the old waterfall.
     if (trace !== undefined && (waterfall || !entry.waterfall)) {
       Object.assign(entry, { trace: trace ?? undefined, waterfall: waterfall ?? null })
     }

@@ -29,7 +29,7 @@ const PAUSED = 'Paused while the pointer is over the list.'
 const OPEN_FAILED = 'The play did not open. Retrying…'
 
 /**
- * The panel with recent plays, of this page or of everyone, and the outcome of each.
+ * The panel that lists the recent plays of this page or of all users, with the outcome of each play.
  * @param {{
  *   titleOf: (id: string) => string | undefined, token: import('../token.js').Token, clock: { now: () => number },
  * }} deps
@@ -81,7 +81,7 @@ export function createPlays({ titleOf, token, clock }) {
       () => showOpenFailure(true),
     )
     showOpenFailure(false)
-    // While the module was loading, another play may have been opened.
+    // The user may have opened another play while the module was loading.
     if (requested !== play) return
     view ??= createPlayView({ titleOf })
     void view.open(play, tracker)
@@ -159,7 +159,7 @@ export function createPlays({ titleOf, token, clock }) {
 
   return {
     /**
-     * Adds a play that this page sends. The trace of such a play is always recorded.
+     * Adds a play that this page sends. The trace of this play is always recorded.
      * @param {{ assetId: string, userId: string }} play
      */
     start({ assetId, userId }) {

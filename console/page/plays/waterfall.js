@@ -2,8 +2,8 @@ import { formatMs } from '../format-ms.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').TraceSpan} TraceSpan */
 /**
- * One operation. `startMs` is relative to the start of the play. `isShared`: the operation belongs to a batch
- * of several plays. `isMarker`: the row is not an operation, but a remark, such as a cache hit.
+ * One row, usually an operation. `startMs` is relative to the start of the play. `isShared`: the operation belongs to
+ * a batch of several plays. `isMarker`: the row is not an operation, but a remark, such as a cache hit.
  * @typedef {{
  *   service: string, name: string, depth: number, startMs: number, durationMs: number,
  *   detail: string, isFailed: boolean, isShared: boolean, isMarker: boolean,
@@ -33,8 +33,8 @@ export function isSpanOf({ viewId, requestId }) {
 }
 
 /**
- * Arranges the spans of a play in sections, each with its own scale: until the response, too late for the response, and
- * until the view is counted.
+ * Arranges the spans of a play in sections, each with its own scale: operations before the response, operations that
+ * were too late for it, and operations that count the view.
  * @param {TraceSpan[]} spans
  * @param {(span: TraceSpan) => boolean} isPlay
  * @returns {Waterfall | undefined} undefined if the spans do not include the play itself
@@ -60,7 +60,7 @@ export function toWaterfall(spans, isPlay) {
     summary: [...summarizeResponse(root, steps), ...summarizeCount(countedMs, attempts.length)].join(' '),
     sections: [
       toSection('Until the response', response),
-      // A service that hung may later continue with calls that play has given up on.
+      // After a hang, a service may still process calls that play has given up on.
       ...(late.length > 0 ? [toSection('Too late for the response', late)] : []),
       ...(later.length > 0 ? [toSection('Until the view is counted', later)] : []),
     ],
@@ -158,7 +158,7 @@ function describe({ attributes, error }) {
 }
 
 /**
- * Shows where the data of an asset came from if there was no call.
+ * Shows where the data of an asset came from if play did not call the service.
  * @param {TraceSpan} root
  * @param {TraceSpan[]} spans
  * @returns {Row[]}
@@ -215,7 +215,7 @@ function summarizeCount(countedMs, attempts) {
 }
 
 /**
- * Parses a timestamp. Unlike Date.parse, keeps microseconds.
+ * Parses a timestamp. Unlike `Date.parse`, this function keeps microseconds.
  * @param {string} at RFC 3339
  */
 function toMs(at) {

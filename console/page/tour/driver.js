@@ -6,7 +6,7 @@ import { createWaits } from './waits.js'
 /** @typedef {ReturnType<typeof createDriver>} Driver */
 
 /**
- * The driver of the tour steps, in a browser or in Node: plays, controls and waits.
+ * Creates the functions with which the tour steps play, apply controls and wait, in a browser or in Node.
  * @param {{
  *   edge: string,
  *   token?: () => string | undefined,
@@ -51,7 +51,7 @@ export function createDriver({ edge, token = () => undefined, outageSeconds, pat
     /** @param {string} step */
     newUser: (step) => `tour-${run}-${step}`,
     /**
-     * Uses a control on all processes of a service.
+     * Applies a control to all processes of a service.
      * @param {string} service
      * @param {string} action such as `kill?seconds=3`
      */

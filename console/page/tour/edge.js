@@ -14,7 +14,7 @@ import { postPlay } from '../playback/post-play.js'
 
 const TIMEOUT_MS = 5_000
 const DEFAULT_ASSET = '456'
-/** The lease must last longer than any step keeps the edge down. */
+/** The lease must outlast any outage of the edge that a step causes. */
 const LEASE_S = 15
 
 /**
@@ -85,7 +85,7 @@ export function createEdge(origin, token) {
       }
     },
     /**
-     * Uses a control, such as `reporting/kill?seconds=3`.
+     * Invokes a control, such as `reporting/kill?seconds=3`.
      * @param {string} path
      * @returns {Promise<any>} the body of the response
      * @throws {Error} if the control is refused

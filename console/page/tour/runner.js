@@ -5,11 +5,11 @@
 /** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
 /** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
 /**
- * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
+ * A step of the tour. `run` causes the fault and takes measurements, `check` judges them, and `undo` restores the
  * system, whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that
- * the step uses, and `kills` the processes that npm start must be able to control. `action` is the text of the button,
- * and `command` is the equivalent terminal command: `{edge}` stands for the address of the edge, and `{reporting}` for
- * the pid of reporting.
+ * the step uses. `kills` lists the services that npm start must run, so that the step can kill them. `action` is the
+ * text of the button, and `command` is the equivalent terminal command: `{edge}` stands for the address of the edge,
+ * and `{reporting}` for the pid of reporting.
  * @template Facts
  * @template [Used=Driver] the part of the driver that the step uses
  * @typedef {{

@@ -5,7 +5,7 @@ import { processesOf } from './runner.js'
 /** @typedef {import('./runner.js').Bar} Bar */
 
 /**
- * The card of a step: predict, break, watch, verdict.
+ * The card of a step, with its stages: predict, break, watch, verdict.
  * @param {import('./runner.js').Step<unknown>} step
  * @param {{
  *   number: number, of: number, result: Result | undefined, isLast: boolean,

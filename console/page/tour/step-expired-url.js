@@ -23,7 +23,7 @@ export const expiredUrl = {
       {
         text: 'The same URL, which has expired.',
         reason:
-          'The edge remembers only the view, not the response. The URL in each response is valid for the full period.',
+          'The edge stores the view, but not the response. The URL in each response is valid for the full period.',
       },
       {
         text: 'A new URL, and the view is counted once.',

@@ -5,7 +5,7 @@ export const onePlay = {
   minutes: '30 s',
   action: 'Press Play',
   intro: [
-    'A viewer presses Play. The edge (the service play) gathers title, URL and counts from three services, and records the view.',
+    'A viewer presses Play. The edge (the play service) gathers the title, URL and counts from three services, and records the view.',
     'Nothing is broken yet. Watch when the view is recorded, and when it is counted.',
   ],
   command: 'curl -i -X POST {edge}/play/asset/456/user/8',

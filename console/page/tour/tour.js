@@ -8,7 +8,7 @@ import { createStepCard } from './step-card.js'
 import { steps } from './steps.js'
 import { createTurns } from './turns.js'
 
-/** Each outage lasts long enough to be watched. */
+/** Each outage lasts long enough for the user to watch it. */
 const OUTAGE_SECONDS = 5
 const IDENTITY_MS = 500
 const CHECK_MS = 2_000
@@ -53,7 +53,7 @@ function show(index) {
     onRun: run,
     onNext() {
       show(current + 1)
-      // The button that had the focus is gone.
+      // Move the focus, because the button that had it is gone.
       card.focus({ preventScroll: true })
       card.scrollIntoView()
     },

@@ -56,7 +56,7 @@ export function createTurns({ lease, sleep, patienceMs }, onWait) {
         return await work()
       } finally {
         clearInterval(timer)
-        // A renewal must not arrive after the release.
+        // Wait for the last renewal, because it must not arrive after the release.
         await renewal
         await release()
         running = undefined

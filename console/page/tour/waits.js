@@ -19,7 +19,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   /**
    * Repeats `attempt` until it returns a value other than undefined or false.
    * @template Value
-   * @param {string} problem what is still wrong if the time runs out, for the error message
+   * @param {string} problem what is still wrong, for the error message if the time runs out
    * @param {() => Promise<Value | undefined | false>} attempt
    * @returns {Promise<Value>}
    */
@@ -34,8 +34,8 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   }
 
   /**
-   * Waits until reporting has counts, and returns the number of views of a user. Reads the number from the response to a
-   * retry of the user's last play.
+   * Waits until reporting has counts, and returns the number of views of a user. Reads the number from the response to
+   * a retry of the user's last play.
    * @param {string} user
    */
   function viewsOf(user) {
@@ -82,7 +82,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
     /**
      * Waits until every view of a user is counted.
      * @param {string} user
-     * @returns {Promise<number>} the number of views that reporting counts
+     * @returns {Promise<number>} the number of views of the user that reporting has counted
      */
     async untilCounted(user) {
       await until('not every view has been counted', async () => {

@@ -76,7 +76,7 @@ const outcomes = {
  * @returns {Outcome}
  */
 export function toOutcome({ state, verdict, reason }) {
-  // The reason for a pending verdict only says why the view does not qualify yet.
+  // While a verdict is pending, the reason says only why the view does not qualify yet, so show the verdict instead.
   const decided = verdict === 'pending' ? verdict : reason
   const key = decided ?? (state === 'counted' ? (verdict ?? 'unjudged') : state)
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`

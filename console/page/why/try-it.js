@@ -3,7 +3,7 @@ import { createKey } from '../playback/idempotency-key.js'
 import { postPlay } from '../playback/post-play.js'
 
 /** @typedef {import('../plays/plays.js').PlayResult} Played `status` is 0 if the edge is unreachable */
-/** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
+/** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index into the catalogue */
 /** @typedef {import('../token.js').Token} Token */
 /** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
 /**
@@ -69,9 +69,9 @@ const RETRIED =
 const REUSED = 'The second play was rejected with status 422, so it is not a view. This is the first play:'
 
 /**
- * A list that says how to cause each outcome, with a button for each outcome that plays alone can cause. Without a
- * token, each example plays as a new user, so that earlier plays do not matter. With a token, each example plays as the
- * token's user.
+ * A list that says how to cause each outcome, with a button if the page can cause the outcome by sending plays. Without
+ * a token, each example plays as a new user, so that earlier plays do not matter. With a token, each example plays as
+ * the token's user.
  * @param {{ assetIds: () => string[], token: Token, plays: import('../plays/plays.js').Plays, why: Why }} deps
  */
 export function createExamples({ assetIds, token, plays, why }) {

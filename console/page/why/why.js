@@ -44,7 +44,7 @@ export function createWhy({ titleOf, token }) {
     setText(progressText, 'Looking it up…')
     stop = watchExplanation(id, token, (explanation, progress) => {
       setText(progressText, progressTexts[progress])
-      // Replacing unchanged content would blur a focused link, and screen readers would announce it again.
+      // Replacing unchanged content would blur a focused link and make screen readers announce the content again.
       if (JSON.stringify(explanation) === rendered) return
       const isFirst = rendered === ''
       rendered = JSON.stringify(explanation)

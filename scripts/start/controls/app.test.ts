@@ -40,14 +40,14 @@ async function createApp() {
   return { app, directory: directory.path }
 }
 
-test.each(['stop', 'kill', 'replay'])('POST /controls/%s without a process returns 404', async (name) => {
+test.each(['stop', 'kill', 'replay'])('POST /controls/%s, which names no process, returns 404', async (name) => {
   const { app } = await createApp()
   const response = await app.request(`/controls/${name}`, { method: 'POST' })
   expect(response.status).toBe(404)
   expect(await response.json()).toMatchObject({ errors: [{ path: 'controls', message: expect.any(String) }] })
 })
 
-test('a failure to delete a checkpoint returns 503, and does not crash the supervisor', async () => {
+test('if a checkpoint cannot be deleted, the response is 503, and the supervisor does not crash', async () => {
   const { app, directory } = await createApp()
   await mkdir(join(directory, 'checkpoint-reporting.bin.replayed'))
   const response = await app.request('/controls/reporting/keep', { method: 'POST' })

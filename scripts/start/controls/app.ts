@@ -8,11 +8,11 @@ import { readBack, toAct } from './process-actions.ts'
 import { refuse, refuseQuery } from './refusals.ts'
 import { createTaskRoutes, type Tasks } from './task-routes.ts'
 
-/** The maximum duration of a fault. The fault then ends even if the page that caused it is closed. */
+/** The maximum duration of a fault, so that the fault ends even if the page that caused it is closed. */
 const MAX_FAULT_S = 60
 /** How long a killed process stays down by default: as long as after a crash. */
 const CRASH_S = 1
-/** Shorter for the edge: while it hangs, it cannot forward the request that resumes it. */
+/** The limit for the edge is shorter, because a hung edge cannot forward the request that resumes it. */
 const EDGE_HANG_S = 10
 /** Delays actions on the edge, so that it can send the response first. */
 const FAREWELL_MS = 50

@@ -6,7 +6,7 @@ const SUBJECT = 'events.view.poison'
 export type Poison = { id: string; sequence: number; command: string }
 
 /**
- * Appends a message to the log that is not a valid batch of views.
+ * Appends to the log a message that is not a valid batch of views.
  * @throws if the log does not store it
  */
 export async function throwPoison(nats: Pick<NatsLink, 'connection'>): Promise<Poison> {

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { createTempDirectory } from '../../../tests/harness/temp-directory.ts'
 import { removeLeftovers } from './socket-directory.ts'
 
-/** Above the maximum process id of Linux. */
+/** A process id above the maximum on Linux. */
 const DEAD_PID = 4_194_305
 const NOBODY = 65_534
 
@@ -17,7 +17,7 @@ test.skipIf(process.getuid?.() !== 0)('the directory of another user is left alo
   expect(await remainingAfterRemoval(NOBODY)).toHaveLength(2)
 })
 
-/** Creates the leftovers of a process of this user, removes all leftovers, and returns the paths that remain. */
+/** Creates the leftovers of a process of the user `uid`, removes all leftovers, and returns the paths that remain. */
 async function remainingAfterRemoval(uid: number): Promise<string[]> {
   await using temp = await createTempDirectory('leftovers')
   vi.stubEnv('TMPDIR', temp.path)

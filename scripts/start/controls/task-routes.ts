@@ -24,7 +24,7 @@ const queries = {
 export type Tasks = {
   seed: OwnCommand
   simulate: OwnCommand
-  /** The arguments that make both commands use this system. */
+  /** The arguments that make `seed` and `simulate` use this system. */
   commandArgs: string[]
   prefetch: (flood: z.output<typeof queries.prefetch>) => Promise<Prefetches>
   tour: (request: TourLeaseRequest) => TourLease

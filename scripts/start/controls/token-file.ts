@@ -12,7 +12,7 @@ export function tokenFileOf(dataDir: string, edgePort: number): string {
 export function writeToken(file: string, dataDir: string, token: Secret): boolean {
   try {
     mkdirSync(dataDir, { recursive: true })
-    // An existing file would keep its mode.
+    // Remove the file first, because an existing file would keep its mode.
     rmSync(file, { force: true })
     writeFileSync(file, `${token.reveal()}\n`, { mode: PRIVATE_FILE, flag: 'wx' })
     return true
