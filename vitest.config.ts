@@ -39,6 +39,9 @@ const TIMED = [
 /** Tests that spend most of their time starting, filling and stopping databases. */
 const DATABASE = 'reporting/postgres/**/*.test.ts'
 
+/** Shows what the processes of a failed test printed. */
+const setupFiles = 'tests/harness/failure-output.ts'
+
 export default defineConfig({
   test: {
     // These timeouts only stop tests that hang. A test with a time requirement checks it itself.
@@ -63,13 +66,14 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
+          setupFiles,
           include: ['tests/**/*.test.ts', DATABASE],
           exclude: TIMED,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },
-      { extends: true, test: { name: 'timed', include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } } },
+      { extends: true, test: { name: 'timed', setupFiles, include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 })

@@ -5,8 +5,10 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { startConfiguredNats } from '../../tests/harness/nats-config.ts'
 import { openNatsEventLog } from '../../tests/harness/nats-event-log.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { startPendingProxy } from '../../tests/harness/pending-proxy.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import { openNatsLink } from '../nats/link.ts'
+import { sleep } from '../runtime/sleep.ts'
 import { describeDeadLetters, eventOf, readToEnd, sequencesOf, toBody } from '../testing/dead-letters.test-suite.ts'
 import {
   createView,
@@ -46,8 +48,8 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     lines = []
   })
 
-  async function open(producerId?: string): Promise<Handle> {
-    const link = openNatsLink({ servers: [nats.url], name: 'test', log })
+  async function open(producerId?: string, url = nats.url): Promise<Handle> {
+    const link = openNatsLink({ servers: [url], name: 'test', log })
     await link.up(AbortSignal.timeout(5_000))
     const handle = openHandle(createJetStreamEventLog({ nats: link, log }), producerId)
     return { ...handle, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
@@ -115,6 +117,28 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     }
     await expect(readSlowly()).rejects.toMatchObject({ name: 'LogTruncatedError', missing: { to: 390 } })
     expect(read).toBeLessThan(390)
+  })
+
+  test('views are read while others are appended, even if the server overstates how many messages are pending', async () => {
+    await using writer = await open()
+    await writer.append(createViews(1), never)
+    await using proxy = await startPendingProxy(nats.url)
+    await using reader = await open(undefined, proxy.url)
+    const ended = new AbortController()
+    const appending = (async () => {
+      for (let n = 0; n < 600 && !ended.signal.aborted; n += 1) {
+        await writer.append(createViews(1), never)
+        await sleep(5)
+      }
+      ended.abort()
+    })()
+    let batches = 0
+    for await (const _ of reader.read(undefined, ended.signal)) {
+      batches += 1
+      if (batches === 10) ended.abort()
+    }
+    await appending
+    expect(batches).toBe(10)
   })
 
   test('copies of dead letters at the end of the log count as read, so their expiry is not a loss', async () => {

@@ -23,6 +23,13 @@ const FETCH_MESSAGES = 256
 const FETCH_EXPIRES_MS = 2_000
 const CLOSE_TIMEOUT_MS = 200
 
+/**
+ * How long a batch waits for pending messages once all received ones are in it. If messages are stored while
+ * nats-server 2.9 creates a consumer, it overstates the number of pending messages of that consumer, so a batch could
+ * otherwise grow until no views arrive for FETCH_EXPIRES_MS.
+ */
+const MAX_HOLD_MS = 50
+
 type Deps = {
   nats: NatsLink
   options: StreamOptions
@@ -72,6 +79,8 @@ export function createJetStreamReader({
     let delivered = 0
     let pending = 0
     let reached = start.after
+    /** When the first message was added to the batch. */
+    let startedAt = 0
     /** The sequence before the first gap in the batch. A gap is a range that the consumer did not deliver. */
     let skippedAfter: number | undefined
 
@@ -106,12 +115,16 @@ export function createJetStreamReader({
             yield batch.take(message.info.pending + 1)
           }
           advance(message.seq)
+          if (batch.isEmpty()) startedAt = performance.now()
           batch.add(received, decoded)
           pending = message.info.pending
           const isLastReceived = messages.getPending() <= 1
-          if (pending === 0 && isLastReceived) {
+          const isHeld = pending > 0 && isLastReceived && performance.now() - startedAt > MAX_HOLD_MS
+          // nats-server 2.9 corrects the number of pending messages when it is asked for the state of the consumer.
+          if (isHeld) void consumer.info().catch(() => undefined)
+          if (isLastReceived && (pending === 0 || isHeld)) {
             await complete()
-            yield batch.take(0)
+            yield batch.take(pending)
           }
         }
         ended.removeEventListener('abort', stop)

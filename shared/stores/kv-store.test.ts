@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { startPendingProxy } from '../../tests/harness/pending-proxy.ts'
 import { runningTime } from '../../tests/harness/running-time.ts'
 import { startTcpProxy, type TcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { openNatsLink } from '../nats/link.ts'
@@ -31,8 +32,13 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   })
   afterEach(() => opened.disposeAsync())
 
-  async function open(bucket: string = randomUUID(), defaults: [string, typeof one][] = [], log = silent) {
-    const link = opened.use(openNatsLink({ servers: [nats.url], name: 'test', log }))
+  async function open(
+    bucket: string = randomUUID(),
+    defaults: [string, typeof one][] = [],
+    log = silent,
+    url = nats.url,
+  ) {
+    const link = opened.use(openNatsLink({ servers: [url], name: 'test', log }))
     const store = opened.use(createKvStore({ nats: link, bucket, schema: Value, defaults, log }))
     await eventually(() => expect(store.state()).toBe('up'))
     return store
@@ -53,6 +59,14 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
       await eventually(() => expect(first.get('a')).toBeUndefined())
     }
     expect(Math.min(...times)).toBeLessThan(100)
+  })
+
+  test('the values are read even if the server overstates how many are pending', async () => {
+    const writer = await open('overstated')
+    await writer.set('a', one)
+    await using proxy = await startPendingProxy(nats.url)
+    const reader = await open('overstated', [], silent, proxy.url)
+    expect(reader.get('a')).toEqual(one)
   })
 
   test('writes survive a SIGKILL of the server, and the next process reads them', async () => {

@@ -44,8 +44,9 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       if (stopped.aborted) return
       received = Math.max(received, update.revision)
       apply(update)
-      // The last initial value has delta 0. There is always at least one value: the INITIALIZED key.
-      if (update.delta !== 0 || isLoaded) continue
+      // Normally, the last initial value has delta 0. If values are written while the watch starts, nats-server 2.9 may
+      // overstate the delta of every update. There is always at least one value: the INITIALIZED key.
+      if (isLoaded || (update.delta !== 0 && received < end)) continue
       isLoaded = true
       // Count purged revisions as received: the watch never delivers them, and the last revision may be one of them.
       received = Math.max(received, end)

@@ -31,6 +31,9 @@ export type Child = AsyncDisposable & {
   ended: Promise<number | NodeJS.Signals | null>
 }
 
+/** Every process that this file's tests have started. */
+export const children: Child[] = []
+
 const running = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
@@ -69,13 +72,13 @@ export function startChild(
     else if (name !== 'SIGCONT') await ended
   }
 
-  return {
+  const started = {
     pid: child.pid ?? 0,
     isRunning: () => running.has(child),
     lines,
     ended,
     signal,
-    async line(find) {
+    async line<Result>(find: (line: string) => Result | undefined): Promise<Result> {
       for (let next = 0; ; ) {
         for (const line of lines.slice(next)) {
           next += 1
@@ -86,7 +89,7 @@ export function startChild(
         await once(changes, 'change')
       }
     },
-    async ready(check) {
+    async ready(check: () => Promise<unknown>): Promise<void> {
       const isRunning = await eventually(async () => {
         if (running.has(child)) await Promise.race([check(), ended])
         return running.has(child)
@@ -101,6 +104,8 @@ export function startChild(
       clearTimeout(late)
     },
   }
+  children.push(started)
+  return started
 }
 
 /** The kernel suspends a process shortly after SIGSTOP. */

@@ -22,8 +22,11 @@ export type TcpProxy = AsyncDisposable & {
 
 type Connection = { client: Socket; server: Socket; isSilent: boolean; isDoomed: boolean; held: Buffer[] | undefined }
 
-/** `jitterMs` is added to the delay of every other chunk. `bytesPerSecond` limits each direction of a connection. */
-type Limits = { jitterMs?: number; bytesPerSecond?: number }
+/**
+ * `jitterMs` is added to the delay of every other chunk. `bytesPerSecond` limits each direction of a connection.
+ * `rewrite` changes what the server sends.
+ */
+type Options = { jitterMs?: number; bytesPerSecond?: number; rewrite?: (data: Buffer) => Buffer }
 
 const CLOSE_AFTER_MS = 1_000
 const SLICES_PER_SECOND = 50
@@ -32,7 +35,7 @@ const SLICES_PER_SECOND = 50
  * @param target the URL of the server
  * @param delayMs delay of the data in each direction
  */
-export async function startTcpProxy(target: string, delayMs = 0, limits: Limits = {}): Promise<TcpProxy> {
+export async function startTcpProxy(target: string, delayMs = 0, options: Options = {}): Promise<TcpProxy> {
   await using stack = new AsyncDisposableStack()
   const { protocol, hostname, port } = new URL(target)
   const connections = new Set<Connection>()
@@ -45,7 +48,7 @@ export async function startTcpProxy(target: string, delayMs = 0, limits: Limits 
 
   /** Returns a function that delivers data to `to`, in order. */
   function createLine(connection: Connection, to: Socket): (data: Buffer) => void {
-    const { jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = limits
+    const { jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = options
     let delivered = Promise.resolve()
     let chunks = 0
     /** The time at which the simulated line will have transferred all data that it has received. */
@@ -76,7 +79,8 @@ export async function startTcpProxy(target: string, delayMs = 0, limits: Limits 
       connections.add(connection)
       const [toServer, toClient] = [createLine(connection, server), createLine(connection, client)]
       client.on('data', (data: Buffer) => connection.isSilent || toServer(data))
-      server.on('data', (data: Buffer) => {
+      server.on('data', (sent: Buffer) => {
+        const data = options.rewrite ? options.rewrite(sent) : sent
         if (connection.held) connection.held.push(data)
         else if (!connection.isSilent) toClient(data)
       })
