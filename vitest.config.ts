@@ -73,7 +73,10 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
-      { extends: true, test: { name: 'timed', setupFiles, include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } } },
+      {
+        extends: true,
+        test: { name: 'timed', setupFiles, include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } },
+      },
     ],
   },
 })
