@@ -55,7 +55,7 @@ export type ServiceName = keyof typeof services
 
 export const serviceEntries: readonly (ServiceEntry & { name: ServiceName })[] = Object.values(services)
 
-/** The setting for the URLs of a service. */
+/** The setting for a service's URLs. */
 export function urlsOf({ name, port }: ServiceEntry) {
-  return origins(`http://127.0.0.1:${port}`, `URLs of ${name}, separated by commas`)
+  return origins(`http://127.0.0.1:${port}`, `${name}'s URLs, separated by commas`)
 }

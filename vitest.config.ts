@@ -39,7 +39,7 @@ const TIMED = [
 /** Tests that spend most of their time starting, filling and stopping databases. */
 const DATABASE = 'reporting/postgres/**/*.test.ts'
 
-/** Shows what the processes of a failed test printed. */
+/** Shows what a failed test's processes printed. */
 const setupFiles = 'tests/harness/failure-output.ts'
 
 export default defineConfig({

@@ -30,7 +30,7 @@ const TYPES: Record<string, string> = {
 }
 
 /**
- * Finds the file at a percent-encoded path. The caller must have validated the segments of the path.
+ * Finds the file at a percent-encoded path. The caller must have validated the path's segments.
  * @returns undefined if there is no such file
  */
 export async function findMedia(root: string, path: string): Promise<Media | undefined> {

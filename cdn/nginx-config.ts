@@ -18,7 +18,7 @@ export type NginxOptions = {
   log?: string | undefined
   /** The user for the worker processes, if nginx is started as root. */
   user: string
-  /** The directory of the nginx modules. Default: the path on Debian. */
+  /** The nginx module directory. Default: the path on Debian. */
   modules?: string | undefined
 }
 

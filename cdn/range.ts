@@ -2,7 +2,7 @@
 export type Range = { start: number; end: number }
 
 /**
- * Parses a `Range` header that requests one range of bytes (RFC 9110, section 14.2).
+ * Parses a `Range` header that requests one byte range (RFC 9110, section 14.2).
  * @returns undefined if the header is missing, is invalid, or requests multiple ranges, which no player needs. The
  * response is then the whole file.
  */

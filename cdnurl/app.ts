@@ -1,7 +1,7 @@
 import { type CatalogueDeps, createCatalogueApp } from '../shared/catalogue/catalogue-app.ts'
 import { CdnUrl, type CdnUrlFields, NewCdnUrl } from '../shared/contracts/cdn-url.ts'
 
-/** Serves the playback URL of each asset. */
+/** Serves each asset's playback URL. */
 export function createApp(deps: CatalogueDeps<CdnUrlFields>) {
   return createCatalogueApp({ path: '/url', fields: NewCdnUrl, entry: CdnUrl }, deps)
 }

@@ -69,7 +69,7 @@ test.each([
   await expectProblem(await setUp().app.request(path), 404)
 })
 
-test('the routes of the page do not prevent Hono from compiling all routes into one regular expression', async () => {
+test("the page's routes do not prevent Hono from compiling all routes into one regular expression", async () => {
   const { app } = setUp()
   await app.request('/console/console.js')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
@@ -309,7 +309,7 @@ test.each([
   ['up', [true, true], 'ready'],
   ['degraded', [true, false], 'degraded'],
   ['down', [false, false], 'degraded'],
-])('/status lists the instances of a service, and reports the service as %s', async (state, areUp, status) => {
+])("/status lists a service's instances, and reports the service as %s", async (state, areUp, status) => {
   const cdnurl = areUp.map((isUp) => (isUp ? ready : undefined))
   const { app } = setUp({ services: { cdnurl } })
   const instances = cdnurl.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, state: readiness ? 'up' : 'down' }))
@@ -321,7 +321,7 @@ test.each([
   })
 })
 
-test('/status lists the instances of play only if there is more than one', async () => {
+test("/status lists play's instances only if there is more than one", async () => {
   const multiple = setUp({ services: { play: [ready, undefined] } })
   expect(await (await multiple.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
@@ -348,7 +348,7 @@ test('concurrent status requests share one check', async () => {
   expect(checks()).toBe(1)
 })
 
-test('/status counts the invalidations of assets', async () => {
+test('/status counts asset invalidations', async () => {
   const { app, invalidations } = setUp()
   invalidations.publish({ service: 'metadata', id: '123' })
   expect(await (await app.request('/status')).json()).toMatchObject({ changes: 1 })
@@ -392,13 +392,13 @@ const audit: Audit = {
 }
 
 type Fakes = {
-  /** The response of reporting to a request for the audit; undefined if reporting does not respond. */
+  /** reporting's response to a request for the audit; undefined if reporting does not respond. */
   audit?: unknown
   /** The assets in metadata; undefined if metadata is down. */
   list?: unknown
   /** The counts in reporting; undefined if reporting is down. */
   counts?: Pick<LookedUpCounts, 'assets' | 'qualified' | 'viewers'>
-  /** The response of reporting to a request for a series, or the error that the call throws. */
+  /** reporting's response to a request for a series, or the error that the call throws. */
   series?: ServiceResponse | UpstreamError
   readiness?: Readiness
   /** The readiness of each queue-listener instance; undefined for an instance that is down. */

@@ -33,11 +33,11 @@ type Deps = {
   readSeries: ReadSeries
   status: Status
   history: Pick<SystemHistory, 'read'>
-  /** The clients of all services. The API page uses them to read the OpenAPI documents. */
+  /** The clients for all services. The API page uses them to read the OpenAPI documents. */
   clients: ApiClients
   /** The origin of the CDN from which the page plays videos. */
   cdnOrigin?: string | undefined
-  /** Forwards to the supervisor of `npm start`; undefined if `npm start` did not start this process. */
+  /** Forwards to the `npm start` supervisor; undefined if `npm start` did not start this process. */
   controls?: ControlsProxy | undefined
 }
 
@@ -66,7 +66,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       describeOperation({
         operationId: 'getSeries',
         summary: 'Get the views over time',
-        description: 'The response of `GET /events/series` from reporting, up to a second old',
+        description: 'What reporting returns for `GET /events/series`, up to a second old',
         responses: { 200: Series },
         problems: [400, 429, 503],
       }),
@@ -81,7 +81,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       '/history',
       describeOperation({
         operationId: 'getHistory',
-        summary: 'Get the history of the system: plays, errors, backlog, lag, outages and restarts',
+        summary: "Get the system's history: plays, errors, backlog, lag, outages and restarts",
         description:
           'The edge samples the system once a second, so the history is up to a second old. The history survives restarts of the edge',
         responses: { 200: History },
@@ -94,7 +94,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       '/status',
       describeOperation({
         operationId: 'getStatus',
-        summary: 'Get the state of every component of the system',
+        summary: 'Get the state of every component in the system',
         responses: { 200: SystemStatus },
         problems: [429],
       }),

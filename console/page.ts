@@ -37,7 +37,7 @@ function toPolicy(cdnOrigin: string | undefined): string {
   ].join('; ')
 }
 
-/** The files of the page are not part of the API. */
+/** The page's files are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
 /**
@@ -62,7 +62,7 @@ export function createPage(cdnOrigin?: string) {
   return page
 }
 
-/** Returns a page with the shared head and the services of the diagram filled in. */
+/** Returns a page with the shared head and the diagram's services filled in. */
 function readPage(name: string): string {
   const [page = '', head = ''] = [name, 'head.html'].map((file) => readFileSync(join(DIRECTORY, file), 'utf8'))
   return page.replace('<!-- head -->\n', head).replace('<!-- services -->', toServices())

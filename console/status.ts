@@ -14,7 +14,7 @@ import { toState } from './instance-state.ts'
 /** Requests within this time share one result, so the number of calls does not grow with the number of open pages. */
 const CACHE_MS = 250
 
-/** The current state of every component of the system. */
+/** The current state of every component in the system. */
 export type Status = () => Promise<SystemStatus>
 
 type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
@@ -22,8 +22,8 @@ type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
 type Deps = {
   health: Pick<Health, 'readiness'>
   /**
-   * The clients of all services, without circuit breakers, so that a failed audit does not make plays skip their
-   * lookups. If this process is the only instance of play, the client of play may have no known instances.
+   * The clients for all services, without circuit breakers, so that a failed audit does not make plays skip their
+   * lookups. If this process is the only instance of play, the client for play may have no known instances.
    */
   clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>

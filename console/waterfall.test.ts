@@ -44,7 +44,7 @@ test('a waterfall shows the operations until the response, then the operations u
       rows: [
         [0, 'play play', ''],
         [1, 'metadata cache hit: no call', ''],
-        [1, 'cdnurl shared the call of another play', ''],
+        [1, "cdnurl shared another play's call", ''],
         [1, 'play look up counts', 'batch of 3'],
         [1, 'play send video.viewed', 'recorded in the log'],
       ],
@@ -65,7 +65,7 @@ test('operations that start after the response have their own section', () => {
   const late = span('GET /content/asset/:assetId', 'GET metadata', 1_000, 1, { service: 'metadata', kind: 'server' })
   const sections = toWaterfall([play, call, late], isPlay)?.sections ?? []
   expect(sections.map(({ title, rows }) => [title, ...rows.map(({ name }) => name)])).toEqual([
-    ['Until the response', 'play', 'cache hit: no call', 'shared the call of another play', 'GET metadata'],
+    ['Until the response', 'play', 'cache hit: no call', "shared another play's call", 'GET metadata'],
     ['Too late for the response', 'GET /content/asset/:assetId'],
   ])
   expect(sections[0]?.toMs).toBe(4)
@@ -120,8 +120,8 @@ test('if a trace contains several plays, only the requested play is shown', () =
 test.each([
   ['by its view', { viewId: 'v2', requestId: 'r2' }, 'second'],
   ['by its request, if it has no view', { viewId: null, requestId: 'r3' }, 'third'],
-  ['as the first play of its trace, if it has no response', { viewId: null, requestId: '' }, 'first'],
-])('the span of a play is found %s', (_, wanted, expected) => {
+  ['as the first play in its trace, if it has no response', { viewId: null, requestId: '' }, 'first'],
+])("a play's span is found %s", (_, wanted, expected) => {
   const plays = ['first', 'second', 'third'].map((id, n) => {
     const attributes = { 'asset.id': '1', 'request.id': `r${n + 1}`, ...(n < 2 && { 'view.id': `v${n + 1}` }) }
     return span(id, null, n, 1, { attributes })
@@ -129,6 +129,6 @@ test.each([
   expect([lookup, ...plays].find(isSpanOf(wanted))?.name).toBe(expected)
 })
 
-test('without the span of the play, there is no waterfall', () => {
+test("without the play's span, there is no waterfall", () => {
   expect(toWaterfall([lookup], isPlay)).toBeUndefined()
 })

@@ -1,5 +1,5 @@
 # The permissions that one service needs in Consul: to register itself, and to discover the others. SERVICE stands for
-# the name of the service, so that no service can register as another one, and receive its calls and the write token.
+# the service's name, so that no service can register as another one, and receive its calls and the write token.
 #
 #   for service in metadata cdnurl reporting play queue-listener; do
 #     sed "s/SERVICE/$service/" deploy/consul-policy.hcl | consul acl policy create -name "video-edge-$service" -rules -

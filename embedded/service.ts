@@ -37,7 +37,7 @@ type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
  * All services in one process, with the event log in a SQLite file instead of NATS. The services still communicate over
- * HTTP. `--port` sets the port of play; the ports of the other services keep their default offset from it.
+ * HTTP. `--port` sets play's port; the other services' ports keep their default offset from it.
  */
 export const embedded = {
   name: 'embedded',

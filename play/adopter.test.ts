@@ -72,7 +72,7 @@ test('while the log is unavailable, exactly one process adopts a backlog, and co
   await second[Symbol.asyncDispose]()
 })
 
-test('the last view of each adopted producer is named as the predecessor of exactly one later view', async () => {
+test("each adopted producer's last view is named as the predecessor of exactly one later view", async () => {
   const fakeLog = createFakeLog()
   {
     await using stopped = start(fakeLog, 1)
@@ -157,10 +157,10 @@ test('every recorded view is stored exactly once, no matter which processes end,
   )
 })
 
-/** Starts a play process: a spooler with an outbox of this port, and an adopter. */
+/** Starts a play process: a spooler with an outbox for this port, and an adopter. */
 function start(eventLog: Pick<FakeLog, 'producer'>, port: number, { adopts = true } = {}) {
   const files = createOutboxFiles({ directory, log })
-  const outbox = createOutbox(`of port ${port}`, () => files.claim(port))
+  const outbox = createOutbox(`for port ${port}`, () => files.claim(port))
   const spooler = createSpooler({ eventLog, outbox, log, appendTimeoutMs: 200, retryMs: 2 })
   const adopter = createAdopter({
     files,

@@ -14,11 +14,11 @@ const counts: PlayCounts = { assetviews: 7, userviews: 2 }
 const absent = { state: 'absent' } as const
 const failed = { state: 'failed', error: new Error('the owner is down') } as const
 
-test('a play aggregates the data of all upstreams', async () => {
+test('a play aggregates the data from all upstreams', async () => {
   expect(await setUp().aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [] })
 })
 
-test('all upstreams are called in parallel, with the context of the request', async () => {
+test("all upstreams are called in parallel, with the request's context", async () => {
   const content = Promise.withResolvers<Cached<Metadata>>()
   const { aggregate, calls } = setUp({ metadata: () => content.promise })
   const aggregating = aggregate()

@@ -6,7 +6,7 @@ import type { AssetCache } from './asset-cache.ts'
 import type { CountsBefore, LookedUpPlay, LookUpCounts } from './count-lookup.ts'
 import type { LicensedMetadata } from './rights/entitlement.ts'
 
-/** The data of all upstreams for one play. */
+/** The data from all upstreams for one play. */
 export type Aggregate = {
   metadata: LicensedMetadata
   cdnUrl: CdnUrl

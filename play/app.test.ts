@@ -161,7 +161,7 @@ test('a play requires POST', async () => {
 })
 
 describe('the header view-id', () => {
-  test('is the id of the recorded view, and contains the time of the play', async () => {
+  test("is the recorded view's id, and contains the time of the play", async () => {
     const { play, recorded } = setUp()
     const before = Date.now()
     const id = (await play()).headers.get('view-id') ?? ''
@@ -189,7 +189,7 @@ describe('an Idempotency-Key', () => {
     ['" !#[]~"', ' !#[]~'],
     ['"say \\"hi\\" \\\\"', 'say "hi" \\'],
     [`"${'x'.repeat(255)}"`, 'x'.repeat(255)],
-  ])('%s determines the id of the view', async (header, key) => {
+  ])("%s determines the view's id", async (header, key) => {
     const edge = setUp()
     const response = await playWith(edge, header)
     expect(response.status).toBe(200)
@@ -232,7 +232,7 @@ describe('a prefetch', () => {
     play(undefined, { 'sec-purpose': purpose, ...headers })
 
   test.each(['prefetch', 'prefetch;prerender', 'prefetch; anonymous-client-ip', 'prefetch;a=1;b="c"'])(
-    'with Sec-Purpose: %s returns the response of a play with unchanged counts, and records nothing',
+    "with Sec-Purpose: %s returns a play's response with unchanged counts, and records nothing",
     async (purpose) => {
       const edge = setUp()
       const response = await prefetch(edge, purpose)
@@ -286,12 +286,12 @@ describe('GET /views/:viewId', () => {
     expect([response.status, await response.json()]).toEqual([404, { ...absent, requestId: 'request-1' }])
   })
 
-  test('returns 503 if the fate of the view is unknown', async () => {
+  test("returns 503 if the view's fate is unknown", async () => {
     const { app } = setUp({ explain: () => Promise.reject(new UnavailableError('reporting is down')) })
     await expectProblem(await app.request('/views/view-1'), 503, [])
   })
 
-  test('returns 400 for an id of more than 256 characters', async () => {
+  test('returns 400 for an id longer than 256 characters', async () => {
     await expectProblem(await setUp().app.request(`/views/${'x'.repeat(257)}`), 400, ['viewId'])
   })
 })

@@ -25,7 +25,7 @@ type Deps = Service &
   Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
-    /** If unset, `/traces/:traceId` shows only the spans of this process. */
+    /** If unset, `/traces/:traceId` shows only this process's spans. */
     traces?: TraceDeps
     /** READ_TOKEN, if it is set, and the write tokens. */
     tokens?: readonly Secret[]
@@ -37,11 +37,11 @@ type Deps = Service &
     limitClients?: MiddlewareHandler<AppEnv>[]
     /** Runs before all routes. */
     shedLoad: MiddlewareHandler<AppEnv>
-    /** The response of `/readyz`. Must be cheap to compute, because anyone can call `/readyz` as often as they like. */
+    /** The response to `/readyz`. Must be cheap to compute, because anyone can call `/readyz` as often as they like. */
     readiness?: Health['readiness']
   }
 
-/** The routes and middleware of the edge. */
+/** The edge's routes and middleware. */
 export function createApp(deps: Deps) {
   const { live, console, identity, corsOrigins = [], limitClients = [], limitUsers = [], shedLoad, readiness } = deps
   const surfaces = createSurfaces({

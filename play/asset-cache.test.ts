@@ -86,7 +86,7 @@ describe('while the upstream is down', () => {
     expect(await get('a')).toEqual(stale('a', 1))
   })
 
-  test('the requests of one burst share one load attempt, and the next burst retries', async () => {
+  test('the requests in one burst share one load attempt, and the next burst retries', async () => {
     const { get, owner } = setUp()
     await get('a')
     owner.isDown = true
@@ -225,7 +225,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['miss', 'hit', 'miss'])
   })
 
-  test('a miss if it shared the load of another read', async () => {
+  test("a miss if it shared another read's load", async () => {
     const { get, outcomes } = setUp()
     await Promise.all([get('a'), get('a')])
     expect(outcomes).toEqual(['miss', 'miss'])
@@ -269,7 +269,7 @@ describe('a read reports', () => {
   })
 })
 
-/** A cache with versioned values, and a record of its loads and of the outcomes of its reads. */
+/** A cache with versioned values, and a record of its loads and read outcomes. */
 function setUp({ ttlMs = TTL_MS, max = 10, random = (): number => 0 } = {}) {
   useFakeClock()
   const loads: string[] = []

@@ -32,7 +32,7 @@ export type AssetCacheOptions<Value> = {
 /** Each TTL is shortened by up to this fraction, at random, so that values loaded together do not expire together. */
 const JITTER = 0.2
 
-/** Minimum interval between load attempts for a stale value, so that the requests of a burst share one attempt. */
+/** Minimum interval between load attempts for a stale value, so that the requests in a burst share one attempt. */
 const RETRY_MS = 1
 
 /** Creates a single-flight cache with stale-if-error: it serves expired values while the upstream is down. */

@@ -13,7 +13,7 @@ const owners = {
   cdnurl: { path: '/url', schema: CdnUrl, valid: { id: 'a', url: 'path/to/a.mp4' } },
 }
 
-test('an asset is loaded from its upstream, with the context of the request', async () => {
+test("an asset is loaded from its upstream, with the request's context", async () => {
   const { calls, load } = setUp(owners.metadata, { status: 200, body: owners.metadata.valid })
   const request = createTestRequestContext('request-1')
   expect(await load('a', request)).toEqual(owners.metadata.valid)

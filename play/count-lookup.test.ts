@@ -11,7 +11,7 @@ import { createCountLookup } from './count-lookup.ts'
 
 const TIMEOUT_MS = 500
 
-test('a play gets the counts of its asset and its user, looked up with the context of the request', async () => {
+test("a play gets the counts for its asset and its user, looked up with the request's context", async () => {
   const { calls, counts, lookUp } = setUp()
   counts.assets = { a: 7 }
   counts.users = { u: 2 }
@@ -37,7 +37,7 @@ test('counts are looked up again for each play', async () => {
   }
 })
 
-test('counts keyed by id, the format of the previous release of reporting, are accepted', async () => {
+test('counts keyed by id, the format of the previous reporting release, are accepted', async () => {
   const { lookUp, respond } = setUp()
   respond({ status: 200, body: { assets: { a: 7 }, users: { u: 2 } } })
   expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2 })
@@ -106,7 +106,7 @@ describe('concurrent plays', () => {
   })
 })
 
-describe('the trace of a batch', () => {
+describe("a batch's trace", () => {
   test('is the first recorded trace, with links to the other recorded traces', async () => {
     const { calls, lookUp } = setUp()
     const plays = ['unseen', 'first', 'second', 'third'].map((name) => createRequest(name, name !== 'unseen'))
@@ -116,13 +116,13 @@ describe('the trace of a batch', () => {
     expect(links?.map(({ traceparent }) => traceparent)).toEqual(['second', 'third'])
   })
 
-  test('is the trace of the first play if no trace is recorded', async () => {
+  test("is the first play's trace if no trace is recorded", async () => {
     const { calls, lookUp } = setUp()
     await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
     expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })
   })
 
-  test('has a span for the lookup of each play, with its outcome', async () => {
+  test("has a span for each play's lookup, with its outcome", async () => {
     const { fail, lookUp } = setUp()
     const request = createRequest('first', true)
     await lookUp('a', 'u', request)
@@ -153,7 +153,7 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('if reporting is behind the log, even for a play instance of the previous release', () => {
+  test('if reporting is behind the log, even for a play instance from the previous release', () => {
     const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
     expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })

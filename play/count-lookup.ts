@@ -89,7 +89,7 @@ function byId(ids: readonly string[], views: readonly number[] | Record<string, 
   return new Map(ids.map((id, index) => [id, views[index]]))
 }
 
-/** The request body of a lookup, without duplicate ids. It has `events` only if there are keyed plays. */
+/** A lookup's request body, without duplicate ids. It has `events` only if there are keyed plays. */
 function toLookup(plays: PlayRequest[]): CountLookup {
   const events = new Set(plays.flatMap(({ keyedId }) => keyedId ?? []))
   return {
@@ -99,7 +99,7 @@ function toLookup(plays: PlayRequest[]): CountLookup {
   }
 }
 
-/** The span of a batched request belongs to the first recorded trace, and links to the others. */
+/** A batched request's span belongs to the first recorded trace, and links to the others. */
 function causeOf(plays: PlayRequest[]): Partial<RequestContext> & { links: PlayRequest['span'][] } {
   const recorded = plays.filter(({ span }) => span.isRecorded)
   const [first, ...others] = recorded

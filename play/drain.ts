@@ -1,7 +1,7 @@
 import type { EventLog, Producer } from '../shared/event-log/event-log.ts'
 import type { OutboxFile, PendingBatch } from './outbox-file.ts'
 
-/** Timeout of an append from the outbox. It can be long, because no request waits for the append. */
+/** Timeout for an append from the outbox. It can be long, because no request waits for the append. */
 const TIMEOUT_MS = 2_000
 
 /** The `source` attribute of play's events. */

@@ -14,7 +14,7 @@ const IdempotencyKey = z
   .transform((text) => text.slice(1, -1).replaceAll(/\\(.)/g, '$1'))
 
 /**
- * Parses the `Idempotency-Key` header of a request, and removes the quotes; returns undefined if there is no header.
+ * Parses a request's `Idempotency-Key` header, and removes the quotes; returns undefined if there is no header.
  * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/07/
  * @returns the result of Zod's `safeParse`, with an error if the header is malformed or repeated
  */
@@ -38,13 +38,13 @@ export const IDEMPOTENCY_KEY = {
   in: 'header' as const,
   name: 'Idempotency-Key',
   description:
-    'Identifies a play of the user: a retry with the same key within 24 hours counts as the same view. A string in double quotes, with 1 to 255 printable ASCII characters',
+    "Identifies one of the user's plays: a retry with the same key within 24 hours counts as the same view. A string in double quotes, with 1 to 255 printable ASCII characters",
   schema: { type: 'string' as const, pattern: KEY.source, examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'] },
 }
 
 /**
- * Derives the event id of a play from its idempotency key, in the same way on every edge: a version 8 UUID (RFC 9562)
- * from the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
+ * Derives a play's event id from its idempotency key, in the same way on every edge: a version 8 UUID (RFC 9562) from
+ * the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
  */
 export function toEventId(userId: string, key: string): string {
   const bytes = hash('sha256', `${userId.length}:${userId}${key.length}:${key}`, 'buffer').subarray(0, 16)

@@ -23,7 +23,7 @@ test('the event id is a version 8 UUID that depends on the user and the key', ()
   expect(toEventId('8', 'k')).toBe('2ddf4029-891f-8239-805b-e83425cd468a')
 })
 
-test('a play is looked up and recorded under the event id of its key', async () => {
+test('a play is looked up and recorded under the event id derived from its key', async () => {
   const { play, aggregated, recorded, outcomes } = setUp()
   expect(await play()).toMatchObject({ viewId: ID, place: 'log', isCounted: false })
   expect(aggregated).toEqual([{ assetId: 'a', userId: 'u', keyedId: ID }])
@@ -152,7 +152,7 @@ test('a concurrent play of another asset with the same key waits, and is refused
   expect(edge.recorded).toHaveLength(1)
 })
 
-test('a retry is checked against the rights of its own viewer, even while the first play is in flight', async () => {
+test("a retry is checked against its own viewer's rights, even while the first play is in flight", async () => {
   const edge = setUp()
   const plans = new Set(['premium'])
   const terms = { from: 0, until: Number.POSITIVE_INFINITY, countries: undefined, plans }

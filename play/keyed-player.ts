@@ -42,7 +42,7 @@ type Deps = {
 
 type Flight = { assetId: string; played: Promise<Result> }
 
-/** A play with the event id of its view. */
+/** A play with its view's event id. */
 type Identified = Play & { viewId: string; audience: Audience }
 
 /**

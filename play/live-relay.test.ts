@@ -73,7 +73,7 @@ test('stopping the relay closes the connection', async () => {
 })
 
 /**
- * Relays the stream of a fake server. The n-th handler serves the n-th request, and the last handler serves all later
+ * Relays a fake server's stream. The n-th handler serves the n-th request, and the last handler serves all later
  * requests.
  */
 async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {

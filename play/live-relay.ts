@@ -8,12 +8,12 @@ import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 
 const RETRY_MS = 500
 
-/** More than twice the heartbeat interval of reporting. */
+/** More than twice reporting's heartbeat interval. */
 const IDLE_TIMEOUT_MS = 11_000
 
 type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; idleTimeoutMs?: number; retryMs?: number }
 
-/** Relays the live counts of reporting over a single connection, and reconnects whenever the connection ends. */
+/** Relays reporting's live counts over a single connection, and reconnects whenever the connection ends. */
 export function createLiveRelay({
   reporting,
   log,

@@ -7,7 +7,7 @@ import { OutboxError } from './outbox.ts'
 const signal = new AbortController().signal
 const view: NewView = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 
-test('reads of a cache are counted by source and outcome', async () => {
+test('cache reads are counted by source and outcome', async () => {
   const { metrics, play } = setUp()
   const onRead = play.reads('metadata')
   for (const outcome of ['hit', 'hit', 'miss', 'stale', 'error'] as const) onRead(outcome)

@@ -18,7 +18,7 @@ export type PlayMetrics = {
   lookup(plays: number): void
   /** Wraps an append to record its metrics. */
   instrumentAppend(append: Append): Append
-  /** Counts a play for which the data of these upstreams was missing or stale. */
+  /** Counts a play for which data from these upstreams was missing or stale. */
   degraded(upstreams: readonly Degraded[]): void
   /** Counts a play with an idempotency key. */
   keyed(outcome: IdempotencyOutcome): void
@@ -26,9 +26,9 @@ export type PlayMetrics = {
   prefetched(): void
   /** Counts a request that load shedding refused. */
   shed(priority: Priority): void
-  /** @returns a function that counts a request refused by the rate limit of this name */
+  /** @returns a function that counts a request refused by the rate limit with this name */
   rateLimited(limit: string): () => void
-  /** Counts a play that the rights of its asset do not allow. */
+  /** Counts a play that its asset's rights do not allow. */
   denied(reasons: readonly Denial[]): void
 }
 
@@ -141,7 +141,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   }
 }
 
-/** Exposes the number of views in the outbox of this process and in the outboxes that it has adopted. */
+/** Exposes the number of views in this process's outbox and in the outboxes that it has adopted. */
 export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): void {
   new Gauge({
     name: 'outbox_waiting_views',
@@ -168,9 +168,9 @@ export function exposeProcess(metrics: Metrics): void {
   new Gauge({ name: 'process_pid', help, registers: [metrics] }).set(process.pid)
 }
 
-/** Exposes EVENTS_MAX_AGE for the doctor, which warns if it differs from the setting of queue-listener. */
+/** Exposes EVENTS_MAX_AGE for the doctor, which warns if it differs from queue-listener's setting. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
-  const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'
+  const help = "This process's EVENTS_MAX_AGE; absent if it is unset"
   new Gauge({ name: 'events_max_age_seconds', help, registers: [metrics] }).set(maxAgeMs / 1_000)
 }

@@ -11,7 +11,7 @@ import type { Service } from '../shared/service/service.ts'
 
 export const operationsSettings = {
   OPS_PORT: optionalPort('Port for operations; if set, only this port serves the console, metrics and API documents'),
-  OPS_HOST: host.meta({ description: 'Address of OPS_PORT' }),
+  OPS_HOST: host.meta({ description: 'Address for OPS_PORT' }),
 }
 
 /** The routes that the public port serves if there is an operations port. A new route is private unless listed here. */

@@ -13,7 +13,7 @@ export type SearchPage = { view: NewView | undefined; rest: number | undefined }
 export type OutboxFile = Disposable & {
   /** Returns once the views are on disk. */
   put(producer: string, views: readonly NewView[]): void
-  /** The oldest views, all of one producer, up to the size of one append; undefined if the outbox is empty. */
+  /** The oldest views, all from one producer, up to the size of one append; undefined if the outbox is empty. */
   first(): PendingBatch | undefined
   /** Deletes the views up to and including `through`. */
   drop(through: number): void
@@ -45,10 +45,10 @@ const Entry = z.object({ sequence: z.int(), producer: z.string(), views: z.strin
 
 const SearchedEntries = z.object({ first: z.int().nullable(), matching: z.int().nullable() })
 
-/** Limits of first(). */
+/** Limits for first(). */
 const MAX_ENTRIES = 500
 const MAX_VIEWS = 1_000
-/** Limit of search(). Reading this many entries takes a few milliseconds at most. */
+/** Limit for search(). Reading this many entries takes a few milliseconds at most. */
 const SEARCHED_ENTRIES = 100
 
 /**

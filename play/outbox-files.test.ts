@@ -75,7 +75,7 @@ describe('each process on a port', () => {
     expect(names()).toEqual([SECOND, FIRST])
   })
 
-  test('does not open the file of another process until that process is killed, even if it is suspended', async () => {
+  test("does not open another process's file until that process is killed, even if it is suspended", async () => {
     await using owner = await startOwner(pathOf(FIRST))
     const files = openFiles()
     for (const signal of ['SIGCONT', 'SIGSTOP'] as const) {
@@ -223,7 +223,7 @@ describe('find()', () => {
     expect(await openFiles().find(view.id, soon())).toMatchObject(played)
   })
 
-  test('finds a view in the outbox of a killed process, even if another process now holds the file', async () => {
+  test("finds a view in a killed process's outbox, even if another process now holds the file", async () => {
     const killed = await startHolder(3, view)
     await killed.signal('SIGKILL')
     await using _ = await startHolder(3, other)
@@ -240,7 +240,7 @@ describe('find()', () => {
     await expect(openFiles().find(view.id, soon())).rejects.toThrow()
   })
 
-  test('leaves the outbox of another process locked', async () => {
+  test("leaves another process's outbox locked", async () => {
     await using _ = await startHolder(3, view)
     const files = openFiles()
     for (let times = 0; times < 3; times += 1) await files.find(view.id, soon())
@@ -250,7 +250,7 @@ describe('find()', () => {
   })
 })
 
-/** Starts another process that opens an outbox of this port, puts a view into it, and keeps it open. */
+/** Starts another process that opens an outbox for this port, puts a view into it, and keeps it open. */
 async function startHolder(port: number, added: NewView) {
   const script = `
     import { createOutboxFiles } from './play/outbox-files.ts'
@@ -282,7 +282,7 @@ describe('a corrupt file', () => {
     expect(readFileSync(logged[0]?.aside ?? '', 'utf8')).toBe(CORRUPT)
   })
 
-  test('of another port is set aside too', async () => {
+  test('for another port is set aside too', async () => {
     expect(await openFiles().openOrphans()).toEqual([])
     expect(contentsSetAside()).toEqual([CORRUPT])
     expect(logged).toHaveLength(1)

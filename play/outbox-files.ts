@@ -17,11 +17,11 @@ export type Orphan = { file: string; outbox: OutboxFile; views: number }
 
 export type OutboxFiles = {
   /**
-   * Opens the first file of this port that no process has open; creates a new file if all are in use.
+   * Opens the first file for this port that no process has open; creates a new file if all are in use.
    * @throws Error if the disk fails
    */
   claim(port: number): OutboxFile
-  /** Opens all non-empty files, of any port, that no process has open. Returns none if the disk fails. */
+  /** Opens all non-empty files, for any port, that no process has open. Returns none if the disk fails. */
   openOrphans(): Promise<Orphan[]>
   /**
    * Finds a view in the outboxes of all processes.
@@ -147,7 +147,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
           if (!isCorrupt(error)) throw error
         }
       }
-      throw new Error(`all ${MAX_PER_PORT} outboxes of port ${port} are in use`)
+      throw new Error(`all ${MAX_PER_PORT} outboxes for port ${port} are in use`)
     },
     async openOrphans() {
       const files = await list().catch(() => [])
@@ -163,12 +163,12 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   }
 }
 
-/** The first file of a port has the same name as in earlier releases. */
+/** A port's first file has the same name as in earlier releases. */
 function outboxName(port: number, number: number): string {
   return number === 1 ? `outbox-${port}.sqlite` : `outbox-${port}-${number}.sqlite`
 }
 
-/** The port in the name of an outbox; undefined for other files. */
+/** The port in an outbox's name; undefined for other files. */
 export function portOfOutbox(name: string): number | undefined {
   const port = /^outbox-(\d+)(?:-\d+)?\.sqlite$/.exec(name)?.[1]
   return port === undefined ? undefined : Number(port)

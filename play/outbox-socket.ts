@@ -12,7 +12,7 @@ const MAX_PATH_BYTES = 103
 const TIMEOUT_MS = 1_000
 const MAX_REQUEST = 2_048
 
-/** A view in the outbox of one process, as that process sends it to another. */
+/** A view in one process's outbox, as that process sends it to another. */
 export type WaitingView = Pick<View, 'id' | 'assetId' | 'userId' | 'at'>
 
 const { id, assetId, userId, at } = View.shape
@@ -54,7 +54,7 @@ async function respond(socket: Socket, find: Find): Promise<void> {
 }
 
 /**
- * Looks for a view in the outbox of another process.
+ * Looks for a view in another process's outbox.
  * @throws Error if that process does not respond before `signal` aborts
  */
 export async function askOwner(file: string, id: string, signal: AbortSignal): Promise<WaitingView | undefined> {

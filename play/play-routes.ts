@@ -24,25 +24,25 @@ const PATH = '/play/asset/:assetId/user/:userId'
 /** The path without a user id: the token names the user. */
 const OWN_PATH = '/play/asset/:assetId'
 
-/** The response header with the id of the view. */
+/** The response header with the view's id. */
 export const VIEW_ID = 'view-id'
 const VIEW_ID_HEADER = {
-  description: 'The id of the view; absent from the response to a prefetch',
+  description: "The view's id; absent from the response to a prefetch",
   schema: { type: 'string' as const, examples: ['01a1fac2-7b60-7abc-8def-0123456789ab'] },
 }
 
 export type PlayDeps = {
   play: Player
   prefetch: Prefetcher
-  /** If set, plays require a token of the user. */
+  /** If set, plays require the user's token. */
   identity?: Identity | undefined
   /** Runs after authentication, and before plays. */
   limitUsers?: MiddlewareHandler<PlayEnv>[]
-  /** By default, the country and the plan of viewers are unknown. */
+  /** By default, viewers' countries and plans are unknown. */
   audienceOf?: ReadAudience
   /** Called for each degraded play that is served. */
   onDegraded: (upstreams: readonly Degraded[]) => void
-  /** Called for each play that the rights of its asset do not allow. */
+  /** Called for each play that its asset's rights do not allow. */
   onDenied: (reasons: readonly Denial[]) => void
 }
 

@@ -10,7 +10,7 @@ export type RecentView = Pick<View, 'id' | 'assetId' | 'userId' | 'at'>
 
 export type RecentViews = {
   get(id: string): RecentView | undefined
-  /** Remembers the views of successful appends. */
+  /** Remembers the views from successful appends. */
   observe(append: Append): Append
 }
 

@@ -9,7 +9,7 @@ import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
 import { createRecorder, type IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
-test('an appended view has an id, the asset, the user, the time, and the request id and trace of the play', async () => {
+test("an appended view has an id, the asset, the user, the time, and the play's request id and trace", async () => {
   const { appends, record } = setUp()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
@@ -77,7 +77,7 @@ test('if an append fails, all of its views fail, but none of those in the next a
   await last
 })
 
-test('the span of a view ends with the outcome of its append', async () => {
+test("a view's span ends with the outcome of its append", async () => {
   const { fail, record, store } = setUp()
   const outcomes: unknown[] = []
   const span = nonRecordingSpan('trace', 'traceparent', undefined)

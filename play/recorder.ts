@@ -10,7 +10,7 @@ const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
-/** A play with the event id of its view; or, with `watched`, a report of watch time with its own event id. */
+/** A play with its view's event id; or, with `watched`, a report of watch time with its own event id. */
 export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed' | 'duration' | 'watched'>
 
 /**
@@ -24,7 +24,7 @@ export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise
 
 type Deps = { append: Append; timeoutMs: number; maxViews?: number }
 
-/** The duration of an asset, for the event of a view; absent if the metadata has none. */
+/** An asset's duration, for a view's event; absent if the metadata has none. */
 export function durationOf({ duration }: { duration?: number | undefined }): { duration?: number } {
   return duration === undefined ? {} : { duration }
 }

@@ -11,8 +11,8 @@ export type Serials = {
 }
 
 /**
- * Assigns consecutive serials to the views of a producer, to reveal any views that the log loses or duplicates. A
- * view that names an earlier producer and its last serial also reveals the loss of that producer's last views.
+ * Assigns consecutive serials to a producer's views, to reveal any views that the log loses or duplicates. A view that
+ * names an earlier producer and its last serial also reveals the loss of that producer's last views.
  */
 export function createSerials(unnamed: Unnamed = new Map()): Serials {
   let last = 0

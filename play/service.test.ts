@@ -29,13 +29,13 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('a play returns the data of all upstreams, and its view is in the log', async () => {
+test('a play returns the data from all upstreams, and its view is in the log', async () => {
   const { play, appended } = await start()
   expect(await play()).toEqual([200, { ...content, url: 'path/to/a.mp4', userviews: 3, assetviews: 8 }])
   expect(appended()).toMatchObject([{ assetId: 'a', userId: 'u' }])
 })
 
-describe('cached data of an asset is reloaded', () => {
+describe("an asset's cached data is reloaded", () => {
   test('only from the service that invalidated it', async () => {
     const { play, invalidate, requests } = await start()
     await play()
@@ -131,7 +131,7 @@ test('a view that this process recorded is found while neither reporting nor the
   expect(await request('/views/unknown')).toMatchObject([503, {}])
 })
 
-test('the backlog of the outbox is drained at startup', async () => {
+test("the outbox's backlog is drained at startup", async () => {
   const outbox = openOutbox()
   outbox.put('earlier', [{ id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }])
   const { appended } = await start({}, outbox)
@@ -282,7 +282,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox,
   const invalidations: Invalidations = {
     publish() {},
     subscribe(...callbacks) {
-      // Keep only the callbacks of play, which subscribes before the console.
+      // Keep only play's callbacks: play subscribes before the console.
       subscriber ??= callbacks
     },
   }

@@ -172,7 +172,7 @@ export const play = {
     const nats = resources.use(openNatsLink({ ...toNatsAccess(settings), ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas }))
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
-    const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
+    const outbox = resources.use(createOutbox(`for port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
     const invalidations = createNatsInvalidations(nats)
     // Processes that share a port share one history.
     const historyFile = join(DATA_DIR, `history-${PORT}.sqlite`)

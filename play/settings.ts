@@ -15,7 +15,7 @@ import { signingSettings } from './signing/settings.ts'
 /** Short enough to leave time for the upstream calls and the outbox within the one second that a play may take. */
 export const APPEND_TIMEOUT_MS = 300
 
-/** The settings of the edge, whether or not the other services share its process. */
+/** The edge's settings, whether or not the other services share its process. */
 export const edgeSettings = {
   CATALOGUE_TTL: duration('5s', 'How long cached asset data stays fresh'),
   WRITE_TOKEN: writeToken,
@@ -34,7 +34,7 @@ export const playSettings = {
   CDNURL_URL: urlsOf(services.cdnurl),
   REPORTING_URL: urlsOf(services.reporting),
   QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
-  PLAY_URL: optionalOrigins('URLs of all instances of play, separated by commas, for /status'),
+  PLAY_URL: optionalOrigins('URLs of all play instances, separated by commas, for /status'),
   UPSTREAM_CA: upstreamCa,
   ...edgeSettings,
 }

@@ -15,7 +15,7 @@ import type { App } from '../shared/service/listen.ts'
 /** Longer paths do not fit into a socket address. */
 const MAX_PATH_BYTES = 103
 
-/** The other processes that share the port of this one. A request to the port may reach any of them. */
+/** The other processes that share this one's port. A request to the port may reach any of them. */
 export type Siblings = {
   client: Pick<ServiceClient, 'name' | 'getAll'>
   /** Serves `app` to the siblings, on a Unix socket that only processes of the same user can open. */
@@ -51,7 +51,7 @@ export function createSiblings({ directory, port, log }: Options): Siblings {
         await rm(file, { force: true })
         await once(server.listen(file), 'listening')
       } catch (error) {
-        log.warn({ file, reason: toReason(error) }, 'other processes on this port cannot read the traces of this one')
+        log.warn({ file, reason: toReason(error) }, "other processes on this port cannot read this one's traces")
       }
       return {
         async [Symbol.asyncDispose]() {

@@ -59,7 +59,7 @@ test('views whose acknowledgement was lost are stored exactly once', async () =>
   expect(play.fakeLog.stored).toEqual(['a', 'b'])
 })
 
-test('the backlog of an earlier process is stored exactly once by the next one', async () => {
+test("an earlier process's backlog is stored exactly once by the next process", async () => {
   const fakeLog = createFakeLog('loses acknowledgements')
   {
     await using play = start(fakeLog)
@@ -164,7 +164,7 @@ test('the first view after an outage names the producer and serial of the last a
   expect(play.fakeLog.storedViews.at(-1)?.predecessor).toBeUndefined()
 })
 
-test('the first view of a process names the last acknowledged view of the previous process', async () => {
+test("a process's first view names the previous process's last acknowledged view", async () => {
   const fakeLog = createFakeLog()
   for (const id of ['a', 'b']) {
     await using play = start(fakeLog)
@@ -182,7 +182,7 @@ test('the first view of a process names the last acknowledged view of the previo
   ])
 })
 
-test('once a backlog of an earlier process is drained, the next view names the last view of the backlog', async () => {
+test("once an earlier process's backlog is drained, the next view names the last view in it", async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)

@@ -20,8 +20,8 @@ export type Spooler = AsyncDisposable & {
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
   /**
-   * Drains the backlog of an earlier process. Call this only after the port is bound, so that a process that cannot
-   * start leaves no outbox behind.
+   * Drains an earlier process's backlog. Call this only after the port is bound, so that a process that cannot start
+   * leaves no outbox behind.
    */
   start(): void
   /**
@@ -44,10 +44,10 @@ type Deps = {
  * outbox, so that no play waits for a timeout. A single loop drains the outbox; its first success switches back to the
  * log.
  *
- * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
- * acknowledgement is lost, the last message of the producer shows whether the append was stored. After an outage, new
- * views therefore use a new producer. Its first view names the old producer as the predecessor, which reveals the loss
- * of the old producer's last views.
+ * Invariant: a producer's views in the outbox are appended before any of its other views. So if an acknowledgement is
+ * lost, the producer's last message shows whether the append was stored. After an outage, new views therefore use a new
+ * producer. Its first view names the old producer as the predecessor, which reveals the loss of the old producer's last
+ * views.
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const shutdown = new AbortController()

@@ -15,7 +15,7 @@ type Deps = {
   hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 
-/** If user ids are hidden, only operators may list plays, and only they and the user of a play may read its trace. */
+/** If user ids are hidden, only operators may list plays, and only they and a play's user may read its trace. */
 export function createTraceAccess({ identity, tokens, hidesUsers }: Deps): TraceAccess {
   const whereHidden =
     (middleware: MiddlewareHandler<PlayEnv>): MiddlewareHandler<PlayEnv> =>

@@ -14,7 +14,7 @@ import { LicensedMetadata } from './rights/entitlement.ts'
 import type { playSettings } from './settings.ts'
 import { playerCdnUrl } from './signing/player-cdn-url.ts'
 
-/** The deadline for all upstream calls of a play, which run in parallel. */
+/** The deadline for all of a play's upstream calls, which run in parallel. */
 export const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
 
@@ -25,7 +25,7 @@ type Options = {
   onRead: (source: string) => (outcome: CacheOutcome) => void
 }
 
-/** Opens the clients of all services. */
+/** Opens clients for all services. */
 export async function openUpstreams(
   service: Service,
   settings: ServiceSettings<typeof playSettings>,
@@ -79,7 +79,7 @@ export async function openUpstreams(
   }
   expireOnInvalidation(caches, invalidations)
   return {
-    /** Clients without circuit breakers, for calls whose failures must not open the circuits of plays. */
+    /** Clients without circuit breakers, for calls whose failures must not open the circuits that plays use. */
     clients,
     metadata,
     reporting,

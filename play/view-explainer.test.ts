@@ -96,7 +96,7 @@ describe('if reporting', () => {
     expect(system.calls).not.toContain('log')
   })
 
-  test('is down, the views of other edges are found in outboxes and in the log', async () => {
+  test("is down, other edges' views are found in outboxes and in the log", async () => {
     expect(await setUp({ reporting: down, waiting: view }).explain()).toMatchObject({ state: 'outbox' })
     expect(await setUp({ reporting: down, logged: found }).explain()).toMatchObject({ state: 'log' })
   })
@@ -134,7 +134,7 @@ test.each([
 })
 
 type Fakes = {
-  /** The responses of reporting; the last one is repeated. */
+  /** reporting's responses; the last one is repeated. */
   reporting?: (ServiceResponse | Error)[]
   waiting?: RecentView | Error
   recent?: RecentView

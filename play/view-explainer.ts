@@ -19,7 +19,7 @@ const MAX_MESSAGES = 1_000
 
 /**
  * Explains what became of a view.
- * @throws UnavailableError if the fate of the view is unknown
+ * @throws UnavailableError if the view's fate is unknown
  */
 export type ViewExplainer = (id: string, request: RequestContext) => Promise<ExplainedView | ViewNotFound>
 

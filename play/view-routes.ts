@@ -17,7 +17,7 @@ const MAX_EXPLAINED = 20
 
 export type ViewDeps = {
   explain: ViewExplainer
-  /** If set, explanations require a token of the viewer, or READ_TOKEN. */
+  /** If set, explanations require the viewer's token, or READ_TOKEN. */
   identity?: Identity | undefined
   /** Returns true if the response may reveal a user id only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean
@@ -48,7 +48,7 @@ export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
     async (c) => {
       const request = requestContextOf(c)
       const explained = await explainTo(c.get('viewer'), c.req.valid('param').viewId, request)
-      // With identity, only operators and the user of the view reach this line.
+      // With identity, only operators and the view's user reach this line.
       if ('state' in explained) return c.json(!identity && hidesUsers(c) ? { ...explained, userId: null } : explained)
       return c.json({ ...explained, requestId: request.requestId }, 404)
     },

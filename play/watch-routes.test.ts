@@ -49,7 +49,7 @@ test('a report that could not be recorded gets a 503', async () => {
   await expectProblem(await post(report), 503, [])
 })
 
-test('reports above the rate limit of a user get a 429 and are not recorded', async () => {
+test("reports above a user's rate limit get a 429 and are not recorded", async () => {
   const { post, recorded } = setUp()
   for (let n = 0; n < 2; n += 1) expect((await post(report)).status).toBe(202)
   expect((await post(report)).status).toBe(429)

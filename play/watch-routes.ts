@@ -13,9 +13,9 @@ const PATH = '/play/watched/:viewId'
 
 export type WatchDeps = {
   record: Recorder
-  /** If set, reports require a token of the user. */
+  /** If set, reports require the user's token. */
   identity?: Identity | undefined
-  /** Returns a response if a report exceeds the limit of its user; otherwise undefined. */
+  /** Returns a response if a report exceeds its user's limit; otherwise undefined. */
   refuseReport?: ((c: Context<PlayEnv>, userId: string) => Response | undefined) | undefined
 }
 
@@ -27,7 +27,7 @@ export function createWatchRoutes({ record, identity, refuseReport }: WatchDeps)
       operationId: 'reportWatched',
       summary: 'Report how long a view was watched',
       description:
-        'The greatest `seconds` of a view counts, so reports may be repeated, and may arrive in any order. The response is sent once the report is recorded as durably as a play. A report that does not match a view by id, asset and user has no effect. Maximum body size: 65,536 bytes',
+        'The greatest `seconds` for a view counts, so reports may be repeated, and may arrive in any order. The response is sent once the report is recorded as durably as a play. A report that does not match a view by id, asset and user has no effect. Maximum body size: 65,536 bytes',
       responses: { 202: WatchRecorded },
       problems: [...BODY_PROBLEMS, ...(identity ? [401, 403] : []), 429],
       ...(identity && { security: ['viewerToken'] }),

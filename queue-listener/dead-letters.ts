@@ -38,7 +38,7 @@ type Options = {
   writeToken: WriteToken | undefined
 }
 
-/** The routes that list, repair, replay and delete the dead letters of the log. */
+/** The routes that list, repair, replay and delete the log's dead letters. */
 export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
   const requireToken = requireWriteToken(writeToken)
   const limitRequests = limitConcurrency(MAX_REQUESTS, 'requests for dead letters')
@@ -79,7 +79,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       `${letter}/replay`,
       describeOperation({
         operationId: 'replayDeadLetter',
-        summary: 'Append the views of a dead letter to the log, once',
+        summary: "Append a dead letter's views to the log, once",
         description,
         requestBody: { required: false, content: { 'application/json': { schema: resolver(CorrectedViews) } } },
         responses: { 200: DeadLetterReplayed, 404: DeadLetterNotFound, 409: DeadLetterResolved },
@@ -129,7 +129,7 @@ leaves the outcome unknown.`
 const KEPT = { specversion: true, id: true, type: true, time: true, data: true } as const
 const CorrectedEvent = z.union([ViewEvent.pick(KEPT), WatchEvent.pick(KEPT)])
 
-/** For documentation only: the log itself validates the body of a replay, as strictly as any other message. */
+/** For documentation only: the log itself validates a replay's body, as strictly as any other message. */
 export const CorrectedViews = z.union([z.array(CorrectedEvent).min(1).max(MAX_VIEWS_PER_BATCH), CorrectedEvent]).meta({
   id: 'CorrectedViews',
   examples: [[{ specversion: '1.0', id: 'a', type: 'video.viewed', data: { assetId: '456', userId: '8' } }]],

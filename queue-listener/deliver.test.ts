@@ -29,7 +29,7 @@ test('the serials of the views and reports in a refused message are sent as reje
   expect(forwarded).toMatchObject([{ views: [], watched: [], deadLetters: 1 }])
 })
 
-/** A client of a fake reporting service at position 0. It rejects invalid batches, and those that `refuses` selects. */
+/** A client for a fake reporting service at position 0. It rejects invalid batches and those that `refuses` selects. */
 function createPickyReporting(refuses: (batch: EventBatch) => boolean) {
   const counted: EventBatch[] = []
   const conflict = { status: 'Position mismatch', position: null, requestId: '1' }

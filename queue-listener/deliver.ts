@@ -17,8 +17,8 @@ type Deps = {
 type Conflict = { batch: LogBatch; position: LogPosition | undefined }
 
 /**
- * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
- * become dead letters, so that they do not block the messages behind them.
+ * Sends a batch. If reporting refuses a batch's content, bisects the batch to find the invalid messages. They become
+ * dead letters, so that they do not block the messages behind them.
  * @returns the first batch that reporting rejected because of its position; undefined if it rejected none
  */
 export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
@@ -41,7 +41,7 @@ export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal):
 }
 
 /**
- * Makes the only message of a refused batch a dead letter. First checks, with a valid batch, that the message is at
+ * Makes the only message in a refused batch a dead letter. First checks, with a valid batch, that the message is at
  * fault: if reporting refused valid batches too, every message would become a dead letter.
  */
 async function withoutViews(
@@ -70,7 +70,7 @@ async function withoutViews(
 
 type Numbered = { producer?: string | undefined; serial?: number | undefined }
 
-/** The serials of the views and reports of one message. */
+/** The serials of the views and reports in one message. */
 function serialsOf(sequence: number, events: readonly Numbered[]): LogBatch['rejected'] {
   const serials = events.flatMap(({ serial }) => serial ?? []).toSorted((a, b) => a - b)
   const range = toSerialRange(events[0]?.producer ?? '', serials)

@@ -40,7 +40,7 @@ test('every view in the log is counted exactly once, as the log grows', async ()
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b', 'c']))
 })
 
-test('forwarding starts at the position of reporting', async () => {
+test("forwarding starts at reporting's position", async () => {
   const reporting = createFakeReporting()
   await append('a')
   reporting.at = await eventLog.end()
@@ -253,7 +253,7 @@ describe('failed attempts', () => {
     await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
   })
 
-  test('with a new cause are logged as well, for example a rolled-back log after an outage of reporting', async () => {
+  test('with a new cause are logged as well, for example a rolled-back log after reporting was down', async () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
@@ -310,7 +310,7 @@ describe('failed attempts', () => {
   })
 })
 
-describe('a conflict with an earlier attempt of the same instance', () => {
+describe('a conflict with an earlier attempt by the same instance', () => {
   test('does not make the instance a standby if the response to that attempt was lost', async () => {
     const reporting = createFakeReporting()
     const { count } = reporting
@@ -360,7 +360,7 @@ describe('instances of reporting with different stores', () => {
   test.each([
     ['while forwarding is idle', {}],
     ['while this instance is a standby', { standbyMs: 20 }],
-  ])('stop the reports of the end of the log %s', async (_, options) => {
+  ])('stop the end-of-log reports %s', async (_, options) => {
     const reporting = createFakeReporting()
     const differ = Promise.withResolvers<void>()
     let areDifferent = false

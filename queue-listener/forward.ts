@@ -17,13 +17,13 @@ import type { Suspension } from './suspension.ts'
 
 /**
  * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, the
- * interval halves the CPU time of queue-listener and reporting, compared with one batch per message.
+ * interval halves the CPU time that queue-listener and reporting use, compared with one batch per message.
  */
 const MIN_BATCH_INTERVAL_MS = 10
 
 /**
- * At the end of the log, the interval is at least this multiple of the delivery time of the batch, because Postgres
- * takes over a millisecond per batch, however few views the batch has. The maximum bounds the lag of the counts.
+ * At the end of the log, the interval is at least this multiple of the batch's delivery time, because Postgres takes
+ * over a millisecond per batch, however few views the batch has. The maximum bounds how far the counts lag.
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
@@ -61,7 +61,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const startedAt = performance.now()
   const logReport = createTransitionLog(log, {
     failing: 'cannot report the end of the log; retrying',
-    recovered: 'reports of the end of the log succeed again',
+    recovered: 'end-of-log reports succeed again',
   })
 
   function isExpected(error: unknown): boolean {
@@ -98,7 +98,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   )
 }
 
-/** Distinguishes the failures of an upstream: refused connections, timeouts, and each unexpected status. */
+/** Distinguishes an upstream's failures: refused connections, timeouts, and each unexpected status. */
 function causeOf(error: unknown): string {
   if (error instanceof UpstreamError || !(error instanceof Error)) return toReason(error)
   return error.name
@@ -150,7 +150,7 @@ function toIntervalMs(deliveryMs: number): number {
 
 /**
  * If reporting is ahead of the batch, another instance was faster, unless the position is the end of an earlier batch
- * of this instance. If reporting is behind the batch, it has lost its counts.
+ * from this instance. If reporting is behind the batch, it has lost its counts.
  */
 function toOutcome(batch: LogBatch, position: LogPosition | undefined, unsettled: Unsettled): Outcome {
   if (position && position.incarnation !== batch.incarnation) {

@@ -7,7 +7,7 @@ import { createFakeReporting, type ForwardingTest, openForwarding } from '../tes
 
 const STANDING_BY = 'another instance is active; standing by'
 const FAILING = 'cannot report the end of the log; retrying'
-const RECOVERED = 'reports of the end of the log succeed again'
+const RECOVERED = 'end-of-log reports succeed again'
 
 let setUp: ForwardingTest
 let eventLog: EventLog
@@ -57,7 +57,7 @@ describe('the end of the log is reported', () => {
     expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
   })
 
-  test('unless the log was rolled back past the position of reporting', async () => {
+  test("unless the log was rolled back past reporting's position", async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.at = { ...(await eventLog.end()), sequence: 7 }

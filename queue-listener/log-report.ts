@@ -59,9 +59,9 @@ function isRefused(error: unknown): boolean {
 }
 
 /**
- * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends the position
- * that it read last, and reporting compares that with its own. If the log ends before the position or starts after it,
- * nothing is reported, because the report would make the counts seem current.
+ * Reports the end of the log, and returns reporting's position. A standby may report too: it sends the position that it
+ * read last, and reporting compares that with its own. If the log ends before the position or starts after it, nothing
+ * is reported, because the report would make the counts seem current.
  */
 export async function reportEnd(
   { eventLog, reporting, onReported }: Deps,

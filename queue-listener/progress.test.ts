@@ -27,7 +27,7 @@ describe('the lag', () => {
     expect(await lag()).toEqual({ messages: 0, seconds: 0 })
   })
 
-  test('is not negative if the clock of the log is ahead', async () => {
+  test("is not negative if the log's clock is ahead", async () => {
     const { lag } = setUp({ backlog: async () => ({ messages: 1, since: new Date(Date.now() + 60_000) }) })
     expect(await lag()).toEqual({ messages: 1, seconds: 0 })
   })

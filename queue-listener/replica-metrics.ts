@@ -2,7 +2,7 @@ import { Gauge } from 'prom-client'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 
-/** Exposes the replica counts of the log, if it is replicated. There are no samples while the log is unreachable. */
+/** Exposes the log's replica counts, if the log is replicated. There are no samples while the log is unreachable. */
 export function exposeReplicas(metrics: Metrics, { replicas }: Pick<EventLog, 'replicas'>): void {
   if (!replicas) return
   new Gauge({

@@ -195,7 +195,7 @@ test.each(['position', 'count'] as const)('%s() ends when its signal aborts, or 
   expect(calls[1]?.options.signal.aborted).toBe(true)
 })
 
-/** A client of a fake reporting service that always returns this response, or throws if its status is 500 or above. */
+/** A client for a fake reporting service that always returns this response, or throws if its status is 500 or above. */
 function setUp(response: ServiceResponse) {
   const calls: { path: string; body?: unknown; options: CallOptions }[] = []
   const ended: (string | undefined)[] = []

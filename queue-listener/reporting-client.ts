@@ -7,13 +7,12 @@ import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { parseSafely } from '../shared/runtime/parse-safely.ts'
 import { type Span, startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
-/** The timeout of a call, much longer than reporting takes for a full batch. */
+/** The timeout for a call, much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
 
 /**
- * A call is retried on another instance if it gets no response within `attemptTimeoutMs`. This timeout is longer than
- * that of a lookup, because a full batch takes longer. The store counts a batch once, no matter how many instances
- * receive it.
+ * A call is retried on another instance if it gets no response within `attemptTimeoutMs`. This timeout is longer than a
+ * lookup's, because a full batch takes longer. The store counts a batch once, no matter how many instances receive it.
  */
 const RETRY = { idempotent: true, attemptTimeoutMs: 1_000 }
 
@@ -34,8 +33,8 @@ export type ReportingClient = {
 export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**
- * `conflict`: the batch does not start at `position`, the position of reporting. `invalid`: reporting refuses the
- * content of the batch, and would refuse it again.
+ * `conflict`: the batch does not start at `position`, reporting's position. `invalid`: reporting refuses the batch's
+ * content, and would refuse it again.
  */
 type CountOutcome =
   | { outcome: 'counted' }
@@ -108,7 +107,7 @@ function toEventBatch({ incarnation, leaving, watched, traces, deadLetters, pend
   return batch
 }
 
-/** Describes the batch of a view, for the view's span. The batch is counted if the status is 200. */
+/** Describes the batch that contains a view, for the view's span. The batch is counted if the status is 200. */
 function toOutcome(
   { views, after, through }: Pick<LogBatch, 'views' | 'after' | 'through'>,
   outcome: { error: unknown } | ServiceResponse,
@@ -118,7 +117,7 @@ function toOutcome(
   return { attributes: { ...batch, 'http.response.status_code': outcome.status } }
 }
 
-/** Formats the status and the first field error of a Problem. */
+/** Formats a Problem's status and first field error. */
 function toReason({ status, body }: ServiceResponse): string {
   const problem = parseSafely(Problem, body).data
   const [error] = problem?.errors ?? []
@@ -127,7 +126,7 @@ function toReason({ status, body }: ServiceResponse): string {
 
 /**
  * Posts a batch. A reporting instance from a release without watch time refuses unknown fields, so it gets only the
- * views. The serials of the reports are then sent as rejected, like those of dead letters.
+ * views. The reports' serials are then sent as rejected, like those of dead letters.
  * @param json the batch as JSON, if it was prepared
  */
 async function postToAnyRelease(

@@ -14,7 +14,7 @@ const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
 const requestId = expect.any(String)
 
-describe('the views of an asset or a user', () => {
+describe("an asset's or a user's views", () => {
   test.each(['9', ...inherited])('are not found for id %s before the first view', async (id) => {
     const { get } = setUp()
     expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found', requestId }])
@@ -149,7 +149,7 @@ describe('judged views', () => {
     const first = { id: '1', verdict: 'qualified', reason: null, because: null, assetId: 'a', userId: 'u' }
     expect(await get('/events/views/1')).toEqual([
       200,
-      { ...counted, ...first, summary: 'Qualified: it passes all view rules of v1.' },
+      { ...counted, ...first, summary: 'Qualified: it passes all v1 view rules.' },
     ])
     expect(await get('/events/views/2')).toMatchObject([
       200,
@@ -166,7 +166,7 @@ describe('judged views', () => {
         state: 'rejected',
         verdict: null,
         position: { sequence: 8 },
-        summary: 'Not a view: the message at sequence 8 of the log is a dead letter.',
+        summary: 'Not a view: the message at sequence 8 in the log is a dead letter.',
       },
     ])
   })

@@ -48,7 +48,7 @@ type Deps = Service & {
   readToken?: Secret | undefined
 }
 
-/** The HTTP API that counts views and serves the counts of each asset and user. */
+/** The HTTP API that counts views and serves the counts for each asset and user. */
 export function createApp({ counts, currentness, live, writeToken, readToken, ...service }: Deps) {
   const requireReader = requireReadToken(readToken, writeToken)
   /** Responds 503 while the counts are behind the log. */
@@ -70,7 +70,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
       '/events/asset/:assetId',
       describeOperation({
         operationId: 'getAssetViews',
-        summary: 'Get the counts of an asset',
+        summary: "Get an asset's counts",
         responses: { 200: AssetCounts, 404: AssetNotFound },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
@@ -88,7 +88,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
       '/events/user/:userId',
       describeOperation({
         operationId: 'getUserViews',
-        summary: 'Get the counts of a user',
+        summary: "Get a user's counts",
         responses: { 200: UserCounts, 404: UserNotFound },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
@@ -142,7 +142,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
       '/events/lookup',
       describeOperation({
         operationId: 'lookUpCounts',
-        summary: 'Look up the counts of many assets and users',
+        summary: 'Look up the counts for many assets and users',
         description:
           'Unknown ids have a count of 0. While the counts are behind the log, the response contains only a status. Maximum body size: 4,194,304 bytes',
         responses: { 200: ListedResponse },

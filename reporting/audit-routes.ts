@@ -49,7 +49,7 @@ export function createAuditRoutes({ counts, currentness }: Deps) {
       describeOperation({
         operationId: 'getLostViews',
         summary: 'List the views that the log acknowledged but lost',
-        description: 'Lost views appear as gaps in the serials of their producers; see docs/events.md',
+        description: "Lost views appear as gaps in their producers' serials; see docs/events.md",
         responses: { 200: LostViews },
         problems: [503],
       }),

@@ -7,7 +7,7 @@ export function view(assetId: string): View {
   return { id: 'x', assetId, userId: 'u', at: AT }
 }
 
-/** A batch with one view of each given asset. */
+/** A batch with one view for each given asset. */
 export function batch(incarnation: string, after: number, through: number, assetIds: string[]): CountBatch {
   return { incarnation, after, through, views: assetIds.map(view) }
 }

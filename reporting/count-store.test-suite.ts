@@ -18,7 +18,7 @@ export function describeCountStore(store: Store) {
   describeReports(store)
   describeLiveCounts(store)
 
-  test('counting a view returns the updated counts of its user and its asset', async () => {
+  test('counting a view returns the updated counts for its user and its asset', async () => {
     await using opened = await open()
     await opened.counts.count({ assetId: 'a', userId: 'u' })
     expect(await opened.counts.count({ assetId: 'a', userId: 'v' })).toEqual({ userviews: 1, assetviews: 2 })

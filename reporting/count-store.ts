@@ -37,7 +37,7 @@ export type CountBatch = EngineBatch &
     leaving?: LogPosition | undefined
   }
 
-/** Receives each report about the log, the position of the counts at that time, and the age of the report. */
+/** Receives each report about the log, the counts' position at that time, and the report's age. */
 export type ReportObserver = (report: LogReport, position: LogPosition | undefined, ageMs?: number) => void
 
 /**
@@ -49,9 +49,9 @@ export type ReportObserver = (report: LogReport, position: LogPosition | undefin
 export type CountStore = {
   /** Identifies the counts. Instances that share their counts have the same id. Undefined until the id is known. */
   id(): string | undefined
-  /** The counts of an asset or user, from one snapshot; undefined if it has no views. */
+  /** An asset's or user's counts, from one snapshot; undefined if it has no views. */
   counts(by: CountedBy, id: string): Promise<Counts | undefined>
-  /** The counts of all given ids, from one snapshot; 0 for those without views. */
+  /** The counts for all given ids, from one snapshot; 0 for those without views. */
   lookUp(ids: CountLookup): Promise<LookedUpCounts>
   /** Like `lookUp`, but returns only the views, in the order of the ids. */
   listViews(ids: CountLookup): Promise<ListedViews>
@@ -70,7 +70,7 @@ export type CountStore = {
    * If the batch starts at the position, counts its views except duplicates, and advances the position. Otherwise,
    * changes nothing.
    * @returns what the batch adds to the counts; undefined if it does not start at the position
-   * @throws UnavailableError if there is no room for the new ids of the batch, in which case nothing changes
+   * @throws UnavailableError if there is no room for the batch's new ids, in which case nothing changes
    */
   apply(batch: CountBatch): Promise<Verdicts | undefined>
   /** Accepts a report without a batch, and returns the position. */

@@ -138,7 +138,7 @@ test('the counts are served if a queue-listener from the previous release does n
   expect(counting().state).toBe('current')
 })
 
-test('the age of a report includes the time since another instance received it', () => {
+test("a report's age includes the time since another instance received it", () => {
   const { counting, observe, wait } = setUp()
   observe(0, 0, {}, 8_000)
   wait(1_999)

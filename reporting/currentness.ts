@@ -7,7 +7,7 @@ import type { CountStore, ReportObserver } from './count-store.ts'
 const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
-  /** After each batch or report, records the end of the log and the position of the counts. */
+  /** After each batch or report, records the end of the log and the counts' position. */
   observe: ReportObserver
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean

@@ -51,7 +51,7 @@ export function describeDeduplication({ open, numRuns }: Pick<Store, 'open' | 'n
     ['a different lone surrogate', 'p\ud801'],
     ['characters beyond ASCII', 'prodüzent 🎬 \u2028'],
     ['100,000 characters', 'x'.repeat(100_000)],
-  ])('the name of a producer or a log may contain %s', async (_, name) => {
+  ])("a producer's or a log's name may contain %s", async (_, name) => {
     await using opened = await open()
     const views = [
       { ...view('a'), producer: name, serial: 2, predecessor: { producer: `${name}!`, serial: 3 } },

@@ -26,13 +26,13 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 2, to: 3 }])
   })
 
-  test('that are missing before the first view of a producer are a gap', () => {
+  test("that are missing before a producer's first view are a gap", () => {
     const log = read()
     log.views(view(3))
     expect(log.gaps).toEqual([{ producer: 'p', from: 1, to: 2 }])
   })
 
-  test('that are missing after the last view of a producer are a gap once a successor names that producer', () => {
+  test("that are missing after a producer's last view are a gap once a successor names that producer", () => {
     const log = read()
     log.views(view(1, 'p'))
     log.views(view(1, 'q', { producer: 'p', serial: 3 }), view(1, 'r', { producer: 'p', serial: 3 }))
@@ -64,7 +64,7 @@ describe('views with serials', () => {
 })
 
 describe('a log whose oldest messages have expired', () => {
-  test('has no gap before the first view of a producer', () => {
+  test("has no gap before a producer's first view", () => {
     const log = read()
     log.apply({ views: [view(7), view(9)], first: 100 })
     log.views(view(5, 'q', { producer: 'o', serial: 4 }))

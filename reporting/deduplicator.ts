@@ -4,7 +4,7 @@ import type { Predecessor, View } from '../shared/contracts/view.ts'
 /** How many producers to remember. An instance of play becomes a new producer after each start and outage. */
 const MAX_PRODUCERS = 100_000
 
-/** The fields that identify a view in the log, and the sequence of its message. */
+/** The fields that identify a view in the log, and its message's sequence. */
 type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'> & { sequence?: number }
 
 /** The views and the dead letters between two positions in the log. */
@@ -27,7 +27,7 @@ export type Deduplicated<Item extends Numbered = View> = {
 
 type Deduplicate = <Item extends Numbered>(batch: NumberedBatch<Item>) => Deduplicated<Item>
 
-/** The last serial of a producer, and the log position at which it was read. */
+/** A producer's last serial, and the log position at which it was read. */
 export type LastSerial = {
   serial: number
   sequence: number
@@ -52,9 +52,9 @@ export type DeduplicationState = {
 }
 
 /**
- * Drops duplicates, including messages that the broker itself stored twice. The serials of a producer are consecutive.
- * A serial that is not larger than the last one is a duplicate. A serial that is larger than the next expected one
- * shows that the log lost acknowledged views. Views without a serial are deduplicated by source and id.
+ * Drops duplicates, including messages that the broker itself stored twice. A producer's serials are consecutive. A
+ * serial that is not larger than the last one is a duplicate. A serial that is larger than the next expected one shows
+ * that the log lost acknowledged views. Views without a serial are deduplicated by source and id.
  */
 export function createDeduplicator(state: DeduplicationState, maxProducers = MAX_PRODUCERS): Deduplicate {
   const { producers, knownIds } = state
@@ -101,8 +101,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       return true
     }
     /**
-     * Reports the missing serials of a predecessor, but does not consume them, because any program may name any
-     * predecessor.
+     * Reports a predecessor's missing serials, but does not consume them, because any program may name any predecessor.
      */
     function end({ producer, serial }: Predecessor): void {
       const last = lastOf(producer, serial + 1, through)
@@ -117,7 +116,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       return true
     }
 
-    /** Consumes the serials of dead letters before a sequence, so that the result does not depend on the batching. */
+    /** Consumes the serials in dead letters before a sequence, so that the result does not depend on the batching. */
     const waiting = [...rejected]
     function reject(before: number): void {
       while (waiting[0] && (waiting[0].sequence ?? Number.POSITIVE_INFINITY) < before) {

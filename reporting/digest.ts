@@ -6,7 +6,7 @@ export const DIGEST_BYTES = 16
 const scratch = Buffer.alloc(32)
 
 /**
- * Returns the first bytes of the SHA-256 of a text. The text is encoded in UTF-16, because UTF-8 would encode all lone
+ * Returns the first bytes of a text's SHA-256. The text is encoded in UTF-16, because UTF-8 would encode all lone
  * surrogates alike.
  */
 export function toDigest(text: string): Buffer {
@@ -24,7 +24,7 @@ function toDigestText(text: string): string {
 
 /**
  * Returns the key of the view that a watch-time report refers to. The key covers the asset and the user, because plays
- * of different assets or users may claim the same view id.
+ * of different assets, or by different users, may claim the same view id.
  */
 export function toReportKey({ viewId, assetId, userId }: { viewId: string; assetId: string; userId: string }): string {
   return toDigest(JSON.stringify([viewId, assetId, userId])).toString('base64url')

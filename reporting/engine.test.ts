@@ -50,7 +50,7 @@ test('a play of another asset, or by another user, qualifies', () => {
   ])
 })
 
-test('earlier plays are remembered even if the timestamps of the log go backwards', () => {
+test("earlier plays are remembered even if the log's timestamps go backwards", () => {
   expect(
     judge([
       { at: 0, stored: 60 },

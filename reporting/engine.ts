@@ -23,9 +23,9 @@ export type Verdicts = {
   ignoredReports: IgnoredReport[]
   /** Number of views that were dropped as duplicates. */
   duplicates: number
-  /** Number of idempotent retries: events that repeat the id of an earlier view. */
+  /** Number of idempotent retries: events that repeat an earlier view's id. */
   retried: number
-  /** Number of events that reuse the idempotency key of another play. */
+  /** Number of events that reuse another play's idempotency key. */
   keysReused: number
   /** The serials of views that the log acknowledged but lost. */
   gaps: SerialRange[]
@@ -52,7 +52,7 @@ export type EngineState = {
 export type EngineBatch = NumberedBatch & Pick<EventBatch, 'messages' | 'watched'>
 
 /**
- * Applies batches of the log to `state`, and returns what each batch adds to the counts. The result depends only on the
+ * Applies the log's batches to `state`, and returns what each batch adds to the counts. The result depends only on the
  * log, not on the batching or the store.
  */
 export function createEngine(state: EngineState, maxProducers?: number): (batch: EngineBatch) => Verdicts {

@@ -9,7 +9,7 @@ export type LoggedView = RuleEvent &
     clock: number
   }
 
-/** A watch-time report in the log. Its `id` is the id of its view. */
+/** A watch-time report in the log. Its `id` is its view's id. */
 type LoggedWatchReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
 
 export type LoggedEvent = LoggedView | LoggedWatchReport
@@ -21,8 +21,8 @@ export function isWatchReport(event: LoggedEvent): event is LoggedWatchReport {
 type Batch = Pick<EventBatch, 'views' | 'watched' | 'messages' | 'through'>
 
 /**
- * Returns the views and watch-time reports of a batch in log order, each with the sequence of its message and the log's
- * clock. A batch from a previous release has no `messages`; it is treated as a single message.
+ * Returns a batch's views and watch-time reports in log order, each with its message's sequence and the log's clock. A
+ * batch from a previous release has no `messages`; it is treated as a single message.
  */
 export function toLoggedEvents({ views, watched = [], messages, through }: Batch, startClock: number): LoggedEvent[] {
   const logged: LoggedEvent[] = []
@@ -30,7 +30,7 @@ export function toLoggedEvents({ views, watched = [], messages, through }: Batch
   let [nextView, nextReport] = [0, 0]
   const parseTime = createTimeParser()
 
-  /** Adds the reports of a message that precede its view at `index`. */
+  /** Adds a message's reports that precede its view at `index`. */
   function addReports(sequence: number, index: number): void {
     for (let report = watched[nextReport]; report?.sequence === sequence; report = watched[nextReport]) {
       if (report.index > index) return

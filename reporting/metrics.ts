@@ -22,7 +22,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const verdicts = new Counter({
     name: 'views_total',
-    help: 'Views counted, by verdict: qualified; not-qualified or pending, with the name of the rule as reason; or direct, for views that no rule judges. A pending view is counted again when it qualifies',
+    help: "Views counted, by verdict: qualified; not-qualified or pending, with the rule's name as reason; or direct, for views that no rule judges. A pending view is counted again when it qualifies",
     labelNames: ['verdict', 'reason'],
     registers,
   })
@@ -46,12 +46,12 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const duplicates = new Counter({
     name: 'duplicate_views_total',
-    help: 'Duplicates of views in the log; they are not counted',
+    help: 'Duplicate views in the log; they are not counted',
     registers,
   })
   const lost = new Counter({
     name: 'lost_views_total',
-    help: 'Views that the log acknowledged but lost, shown by gaps in the serials of their producers',
+    help: "Views that the log acknowledged but lost, shown by gaps in their producers' serials",
     registers,
   })
   new Gauge({
@@ -92,7 +92,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
         const { leaving, incarnation } = batch
         log.warn(
           { leaving, incarnation },
-          'the log was recreated; the views of the new log are added to the existing counts',
+          'the log was recreated; views from the new log are added to the existing counts',
         )
       }
       views.inc({ source: 'log' }, applied.views.length)

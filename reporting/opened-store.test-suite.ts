@@ -21,8 +21,8 @@ export type Store = {
 }
 
 /**
- * How the messages of a log are read: the size of each batch, the instance that receives it, and whether a restart
- * precedes it. Together, the batches have at least 30 messages.
+ * How a log's messages are read: the size of each batch, the instance that receives it, and whether a restart precedes
+ * it. Together, the batches have at least 30 messages.
  */
 export const reading = fc.array(
   fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),

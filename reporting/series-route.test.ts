@@ -35,7 +35,7 @@ describe('the series', () => {
     expect(points.map(({ at }) => at)).toEqual(['2026-11-20T22:00:00.000Z'])
   })
 
-  test('of one asset contain its views, or only zeros if it has none', async () => {
+  test('for one asset contain its views, or only zeros if it has none', async () => {
     const { get } = await setUp()
     const range = { step: 'day', from: '2026-11-20T00:00:00Z', to: '2026-11-20T00:00:01Z' }
     const pointOf = async (assetId: string) => await get({ ...range, assetId })

@@ -33,7 +33,7 @@ const message = fc.record({
   ),
 })
 
-/** The conformance suite for the series of count stores. */
+/** The conformance suite for the series in count stores. */
 export function describeSeries(store: Store) {
   const { open, numRuns } = store
 
@@ -123,7 +123,7 @@ async function applyAll(counts: CountStore, messages: { stored: string; plays: s
 
 type Range = { assetId?: string | undefined; from: string; to: string }
 
-/** The views and qualified views of the steps that have views. */
+/** The views and qualified views in the steps that have views. */
 async function seriesOf(counts: CountStore, step: SeriesStep, { assetId, from, to }: Range) {
   const range = { step, assetId, from: Date.parse(from), to: Date.parse(to) }
   const { points } = toSeries(range, await counts.series(range))
@@ -165,7 +165,7 @@ function countBy(views: readonly JudgedView[], toKey: (at: string) => string): R
   return counts
 }
 
-/** Truncates the RFC 3339 text of a time, so that the test does not use the same arithmetic as the stores. */
+/** Truncates a time's RFC 3339 text, so that the test does not use the same arithmetic as the stores. */
 function toStart(step: SeriesStep, at: string): string {
   if (step === 'day') return `${at.slice(0, 10)}T00:00:00.000Z`
   return step === 'hour' ? `${at.slice(0, 13)}:00:00.000Z` : `${at.slice(0, 16)}:00.000Z`

@@ -16,10 +16,10 @@ export const STEP_MS: Record<SeriesStep, number> = { minute: MINUTE_MS, hour: HO
 export const RETENTION_MS = { minute: 48 * HOUR_MS, hour: 35 * DAY_MS }
 const DEFAULT_MS = { minute: 60 * MINUTE_MS, hour: 48 * HOUR_MS, day: 30 * DAY_MS }
 
-/** The steps that start in [from, to), of one asset or of all assets together. Times are in milliseconds since 1970. */
+/** The steps that start in [from, to), for one asset or all assets together. Times are in milliseconds since 1970. */
 export type SeriesRange = { step: SeriesStep; assetId?: string | undefined; from: number; to: number }
 
-/** The views of one step, and how many of them are qualified. */
+/** The views in one step, and how many of them are qualified. */
 export type StepCount = { views: number; qualified: number }
 
 /** The counts in the part of a range that a store keeps. */
@@ -61,7 +61,7 @@ export function startsIn({ step, from, to }: SeriesRange): number[] {
   return Array.from({ length: sizeOf(step, first, to) }, (_, n) => first + n * STEP_MS[step])
 }
 
-/** Returns the range of a query, or the error in the query. */
+/** Returns a query's range, or the error in the query. */
 export function toRange({ assetId, step, ...query }: SeriesQuery, now: number): SeriesRange | FieldError {
   const to = query.to === undefined ? now : Date.parse(query.to)
   const from = query.from === undefined ? to - DEFAULT_MS[step] : Date.parse(query.from)

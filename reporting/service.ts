@@ -73,7 +73,7 @@ async function openCountStore(
 export const reporting = {
   ...services.reporting,
   settings: ownSettings,
-  /** @param checkpoint the name of the checkpoint in DATA_DIR; counts of different logs need different names */
+  /** @param checkpoint the checkpoint's name in DATA_DIR; counts from different logs need different names */
   async start(service: Service, settings: Settings, { checkpoint = CHECKPOINT } = {}) {
     const {
       NATS_URL,

@@ -57,7 +57,7 @@ function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
   return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
 }
 
-/** Sums the counts of the hours of a day. Most batches have views from a single hour, and need no summing. */
+/** Sums a day's hourly counts. Most batches have views from a single hour, and need no summing. */
 function sum(all: Counts[]): Counts {
   const [first = new Map()] = all
   if (all.length === 1) return first

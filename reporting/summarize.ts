@@ -12,9 +12,9 @@ const rules = new Map(
 export function summarize(explanation: ViewExplanation): string {
   const { state, verdict, reason, rule, because, position, at, secondsRequired } = explanation
   const sequence = position?.sequence
-  if (state === 'rejected') return `Not a view: the message at sequence ${sequence} of the log is a dead letter.`
+  if (state === 'rejected') return `Not a view: the message at sequence ${sequence} in the log is a dead letter.`
   if (secondsRequired !== undefined) return summarizeWatchTime(explanation, secondsRequired)
-  if (verdict === 'qualified') return `Qualified: it passes all view rules of ${rule}.`
+  if (verdict === 'qualified') return `Qualified: it passes all ${rule} view rules.`
   const described = because && at && rules.get(reason ?? '')?.describe(Date.parse(at), { at: Date.parse(because.at) })
   return `Not qualified: ${described ?? `the rule ${reason} disqualifies it`}${because ? `, event ${because.id}` : ''}.`
 }

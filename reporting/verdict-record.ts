@@ -2,8 +2,8 @@ import { type RecordedEvent, readPlay, writePlay } from '../shared/records/event
 import type { RecordCodec } from '../shared/records/recent-records.ts'
 
 /**
- * The position of an event in the log. `clock`: the latest time at which the log stored a message, up to and including
- * the message of this event.
+ * An event's position in the log. `clock`: the latest time at which the log stored a message, up to and including this
+ * event's message.
  */
 type Logged = { id: string; incarnation: string; sequence: number; clock: number }
 
@@ -63,7 +63,7 @@ function kindOf(record: VerdictRecord): number {
   return record.reason === undefined ? QUALIFIED : NOT_QUALIFIED
 }
 
-/** Returns the index of a name, and appends the name if it is new. */
+/** Returns a name's index, and appends the name if it is new. */
 function toNumber(names: string[], name: string): number {
   const number = names.indexOf(name)
   return number < 0 ? names.push(name) - 1 : number

@@ -13,7 +13,7 @@ type Deps = {
   requireReader: MiddlewareHandler<AppEnv>
 }
 
-/** `GET /events/views/:viewId`: the outcome of a view, and its explanation. */
+/** `GET /events/views/:viewId`: a view's outcome, and its explanation. */
 export function createViewRoute({ counts, requireReader }: Deps) {
   return new Hono<AppEnv>().get(
     '/events/views/:viewId',

@@ -1,6 +1,6 @@
 /**
- * Hashes a user id to a 53-bit integer. The in-memory store and Postgres distinguish the viewers of an asset by this
- * hash. Among 1,000,000 viewers, the probability that two share a hash is 1 in 18,000.
+ * Hashes a user id to a 53-bit integer. The in-memory store and Postgres distinguish an asset's viewers by this hash.
+ * Among 1,000,000 viewers, the probability that two share a hash is 1 in 18,000.
  */
 export function hashViewer(userId: string): number {
   let high = 0x811c9dc5

@@ -103,7 +103,7 @@ export function judgeLog(log: readonly Message[]) {
     else if (isSamePlay(view, report)) view.watched = Math.max(view.watched ?? 0, Math.round(report.seconds * 1_000))
   }
 
-  /** Keeps a report whose view is not in the log, and renews the earlier reports of the same play. */
+  /** Keeps a report whose view is not in the log, and renews the earlier reports for the same play. */
   function keep(report: Report): void {
     for (const earlier of early)
       if (earlier.viewId === report.viewId && isSamePlay(earlier, report) && isInTime(earlier.clock, clock))

@@ -104,30 +104,27 @@ export function describeWatchTime(store: Store) {
   test.each([
     ['nothing was reported', [], 'no-watch-report', null],
     ['too little was reported', [report(29)], 'watch-time', 29],
-  ])(
-    'a view does not qualify if %s within 24 h by the clock of the log',
-    async (_, reports, reason, secondsWatched) => {
-      await using opened = await open()
-      const { counts } = opened
-      const other = { ...view(), id: 'other', userId: 'v' }
-      const log = [
-        message(0, view()),
-        message(1, ...reports, { ...view(), id: 'repeat' }),
-        message(DAY_S, other),
-        message(DAY_S + 1, { ...other, id: 'more' }, report(31)),
-      ]
-      await counts.apply(toBatch(log, 0, 3))
-      expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched })
-      await counts.apply(toBatch(log, 3, 4))
-      expect(await counts.explain('view')).toMatchObject({ verdict: 'not-qualified', reason, secondsWatched })
-      expect(await counts.audit()).toMatchObject({
-        views: 4,
-        qualified: 0,
-        notQualified: { repeat: 2, [reason]: 1 },
-        pending: 1,
-      })
-    },
-  )
+  ])("a view does not qualify if %s within 24 h by the log's clock", async (_, reports, reason, secondsWatched) => {
+    await using opened = await open()
+    const { counts } = opened
+    const other = { ...view(), id: 'other', userId: 'v' }
+    const log = [
+      message(0, view()),
+      message(1, ...reports, { ...view(), id: 'repeat' }),
+      message(DAY_S, other),
+      message(DAY_S + 1, { ...other, id: 'more' }, report(31)),
+    ]
+    await counts.apply(toBatch(log, 0, 3))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched })
+    await counts.apply(toBatch(log, 3, 4))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'not-qualified', reason, secondsWatched })
+    expect(await counts.audit()).toMatchObject({
+      views: 4,
+      qualified: 0,
+      notQualified: { repeat: 2, [reason]: 1 },
+      pending: 1,
+    })
+  })
 
   test('a report that is stored before its view takes effect once the view is stored', async () => {
     await using opened = await open()
@@ -138,7 +135,7 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('reports that name one unknown view but many assets take no longer than reports of many views', {
+  test('reports that name one unknown view but many assets take no longer than reports for many views', {
     timeout: 5_000,
   }, async () => {
     await using opened = await open()
@@ -152,7 +149,7 @@ export function describeWatchTime(store: Store) {
     expect(await opened.counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('a report whose asset or user differs from that of its view has no effect', async () => {
+  test("a report whose asset or user differs from its view's has no effect", async () => {
     await using opened = await open()
     const { counts } = opened
     const foreign = [

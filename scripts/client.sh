@@ -36,8 +36,8 @@ read_port() {
   edge_port=$1
 }
 
-# address_of VARIABLE OFFSET: prints the URL of the service at this offset from the port of the edge. If the variable
-# lists several URLs, separated by commas, uses the first. --port overrides the variable.
+# address_of VARIABLE OFFSET: prints the URL of the service at this offset from the edge's port. If the variable lists
+# several URLs, separated by commas, uses the first. --port overrides the variable.
 address_of() {
   local address host form='^https?://[^/"\[:space:]]+$'
   if [ -z "$edge_port" ]; then address=$(setting "$1"); fi
@@ -56,7 +56,7 @@ address_of() {
 }
 
 # setting VARIABLE: prints its value from the environment, otherwise from .env. The file is never executed. It is parsed
-# as in Node: the last assignment wins, quotes are removed, and # starts a comment outside of quotes.
+# as in Node: the last assignment wins, quotes are removed, and # starts a comment outside quotes.
 setting() {
   if [ -n "${!1+set}" ]; then
     printf '%s' "${!1}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the clips of the demo catalogue. The clips are in the repository; run this script only to change them.
+# Draws the demo catalogue's clips. The clips are in the repository; run this script only to change them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ encoding=(
 
 usage="Usage: bash scripts/clips.sh [DIRECTORY]
 
-Draws the clips of the demo catalogue with ffmpeg 5 or later. Writes each clip to DIRECTORY (default: $media) as
+Draws the demo catalogue's clips with ffmpeg 5 or later. Writes each clip to DIRECTORY (default: $media) as
 NAME.mp4, and to NAME/ as HLS with two renditions and captions. Needs libx264 and the font $font."
 
 main() {
@@ -33,7 +33,7 @@ main() {
     "$(chord 220 277.18 329.63)" "$(bounce)"
 }
 
-# Draws the MP4 of an asset, writes its captions, and derives the two renditions from the MP4.
+# Draws an asset's MP4, writes its captions, and derives the two renditions from the MP4.
 clip() {
   local name=$1 first=$2 second=$3 third=$4 tones=$5 picture=$6
   local label="drawtext=font=$font:fontcolor=white@0.9:fontsize=h/14:y=h*0.07"
@@ -81,12 +81,12 @@ END
   } >"$1/index.m3u8"
 }
 
-# Prints the bits per second of the largest segment.
+# Prints the largest segment's bits per second.
 peak() {
   wc -c "$1"-?.m4s | awk -v seconds=$segment '$2 != "total" && $1 > largest { largest = $1 } END { print int(largest * 8 / seconds) }'
 }
 
-# Prints the captions of a clip in WebVTT: one line for each third of the clip.
+# Prints a clip's captions in WebVTT: one line for each third of the clip.
 captions() {
   cat <<END
 WEBVTT

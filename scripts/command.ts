@@ -62,12 +62,12 @@ function trustUpstreams(): void {
   if (ca !== undefined) setGlobalDispatcher(new Agent({ connect: { ca: readFileSync(ca) } }))
 }
 
-/** The option `--port N`: the port of the edge. */
+/** The option `--port N`: the edge's port. */
 export const edgePortOption = { port: { type: 'string' } } as const
 
 /**
- * Parses the port of the edge. The default is the port of play. All other ports, including that of NATS, are relative
- * to it and must be valid too.
+ * Parses the edge's port. The default is play's port. All other ports, including that of NATS, are relative to it and
+ * must be valid too.
  * @throws UsageError
  */
 export function toEdgePort(text: string | undefined): number {
@@ -78,8 +78,8 @@ export function toEdgePort(text: string | undefined): number {
 }
 
 /**
- * Loads the environment of a command that calls the system. `--port` selects the system of `npm start -- --port N`, so
- * it overrides the URLs of the services, but not NATS_URL.
+ * Loads the environment for a command that calls the system. `--port` selects the system that `npm start -- --port N`
+ * starts, so it overrides the services' URLs, but not NATS_URL.
  * @throws UsageError
  */
 export function loadEnvironment(port: string | undefined): NodeJS.ProcessEnv {
@@ -88,7 +88,7 @@ export function loadEnvironment(port: string | undefined): NodeJS.ProcessEnv {
   return port === undefined ? environment : { ...environment, ...urlsAt(edgePort, process.env) }
 }
 
-/** Converts the public origin of an instance of play to the origin of its operations port, if it has one. */
+/** Converts the public origin of a play instance to the origin of its operations port, if it has one. */
 export function toOperations(origin: string, opsPort: number | undefined): string {
   const url = new URL(origin)
   if (opsPort !== undefined) url.port = String(opsPort)

@@ -21,7 +21,7 @@ export type Reply = { status: number; text: string; json: unknown }
 
 /**
  * Sends a request, by default a GET.
- * @throws an error of undici, or a TimeoutError
+ * @throws an undici error, or a TimeoutError
  */
 export async function send(
   url: string,
@@ -66,7 +66,7 @@ export async function probe(url: string, options: Options = {}): Promise<Probe> 
 /**
  * Returns the status of a HEAD request to a CDN. Ignores UPSTREAM_CA, which is for the services: a CDN usually has a
  * public certificate.
- * @throws the errors of `send`
+ * @throws the errors that `send` throws
  */
 export async function readCdnStatus(url: string): Promise<number> {
   const dispatcher = new Agent()

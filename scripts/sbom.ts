@@ -43,7 +43,7 @@ function toProduction(bom: z.infer<typeof Bom>, { name, packages }: z.infer<type
   const only = (references: string[]) => references.filter((reference) => refs.has(reference))
   return {
     ...bom,
-    // npm would use the name of the directory instead of the name of the package.
+    // npm would use the directory name instead of the package name.
     metadata: { ...bom.metadata, component: { ...bom.metadata.component, name } },
     components,
     dependencies: [root, ...others.filter(({ ref }) => refs.has(ref))].map(

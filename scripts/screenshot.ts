@@ -21,7 +21,7 @@ const OUTAGE = { from: 60, to: 68 }
 
 const usage = `Usage: npm run screenshot [-- --file docs/console.png] [-- --dark] [-- --width ${VIEWPORT.width}]
 
-Takes the screenshot in the README, which shows a new system with five minutes of views, an outage of reporting,
+Takes the screenshot in the README, which shows a new system with five minutes of views, a reporting outage,
 and other users who play. Runs for two minutes.`
 
 const options = {

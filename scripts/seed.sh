@@ -7,14 +7,14 @@ file="$(dirname "$0")/catalogue.jsonl"
 
 usage='Usage: npm run seed [-- [--port N] [FILE]]
 
-Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; existing assets are replaced.
+Posts the assets in FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; existing assets are replaced.
 FILE has at most 16 MiB, with one JSON object per line for each asset:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
 Each service validates all lines before it stores any. You can safely run this command again, such as after a failure.
 
-  --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
+  --port N      edge port, as for npm start: metadata listens on N+1, cdnurl on N+3
 
   METADATA_URL  URL of metadata (default: http://127.0.0.1:8081)
   CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)

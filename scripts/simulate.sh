@@ -20,11 +20,11 @@ viewed assets. Needs all services; npm run seed provides more assets.
   --views N      number of plays, 1 to $max_views (default: $views)
   --users N      number of users, 1 to $max_users (default: $users)
   --rate N       plays per second, 1 to $max_rate (default: as many as possible)
-  --port N       port of the edge, as for npm start: metadata listens on N+1, reporting on N+2
+  --port N       the edge's port, as for npm start: metadata listens on N+1, reporting on N+2
 
-  PLAY_URL       URL of play (default: http://127.0.0.1:8080)
-  METADATA_URL   URL of metadata (default: http://127.0.0.1:8081)
-  REPORTING_URL  URL of reporting (default: http://127.0.0.1:8082)
+  PLAY_URL       play's URL (default: http://127.0.0.1:8080)
+  METADATA_URL   metadata's URL (default: http://127.0.0.1:8081)
+  REPORTING_URL  reporting's URL (default: http://127.0.0.1:8082)
   READ_TOKEN     token for reads that name users, or READ_TOKEN_FILE with its path (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults."
@@ -125,7 +125,7 @@ play_assets() {
     progress $((played + missing + refused + failed)) "$views" 'assets played'
   done < <(send_plays)
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
-  [ $refused -eq 0 ] || echo "$refused plays were refused (403, 451): the rights of the asset, or the settings of play, do not allow them"
+  [ $refused -eq 0 ] || echo "$refused plays were refused (403, 451): the asset's rights, or play's settings, do not allow them"
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
@@ -139,7 +139,7 @@ send_plays() {
     if [ "$rate" -gt 0 ] && [ $((first + rate)) -lt "$views" ]; then next=$((first + rate)); fi
     # Start the next plays at least a second after these, even if these finish sooner.
     if [ "$next" -lt "$views" ]; then sleep 1 & fi
-    # --silent alone does not hide the progress meter of --parallel.
+    # --silent alone does not hide the --parallel progress meter.
     random_plays "$run" "$first" "$next" |
       curl --disable ${ca:+--cacert "$ca"} --no-progress-meter --parallel --parallel-max $parallel --config - || true
     wait
@@ -147,7 +147,7 @@ send_plays() {
 }
 
 # random_plays RUN FIRST NEXT: prints a curl configuration, so that one process sends these plays. Each play has an
-# idempotency key, as the plays of a real player should.
+# idempotency key, as a real player's plays should.
 random_plays() {
   local i asset user run=$1
   for ((i = $2; i < $3; i++)); do
@@ -189,7 +189,7 @@ wait_for_counts() {
   done
 }
 
-# Sets `counted` to the total number of views of all simulated users. Fails while reporting is behind the log.
+# Sets `counted` to the total number of views by all simulated users. Fails while reporting is behind the log.
 count_views() {
   local response views_of_one
   response=$(
@@ -237,7 +237,7 @@ progress() {
   fi
 }
 
-# call SERVICE URL [ARGUMENT…]: prints the body of the response.
+# call SERVICE URL [ARGUMENT…]: prints the response body.
 call() {
   request --fail "${@:2}" || fail "the request to $1 at $2 failed"
 }

@@ -81,7 +81,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
   }
 
   describe('serves', () => {
-    test('a playlist, and everything that it refers to, under the signature of its directory', async () => {
+    test("a playlist, and everything that it refers to, under its directory's signature", async () => {
       const base = new URL(`${edge.url}${target({ path: 'clips/a/index.m3u8', scope: 'clips/a/' })}`)
       const playlist = await fetch(base)
       expect([playlist.status, await playlist.text()]).toEqual([200, PLAYLIST])
@@ -278,8 +278,8 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
         url.replace(signature, `%${signature.charCodeAt(0).toString(16)}${signature.slice(1)}`),
       ],
       ['a signature in the query', `/${path}?kid=new&expires=${expires}&signature=${signature}`],
-      ['the signature of another key', target({ secret: SECRETS.old ?? '', path })],
-      ['the key id of another key', url.replace('/new/', '/old/')],
+      ["another key's signature", target({ secret: SECRETS.old ?? '', path })],
+      ["another key's id", url.replace('/new/', '/old/')],
       ['an unknown key id', target({ kid: 'unknown', secret: SECRETS.new ?? '', path })],
       ['an unknown key id with an empty secret', target({ kid: 'unknown', secret: '', path })],
       ['an unknown key id with the secret "undefined"', target({ kid: 'unknown', secret: 'undefined', path })],
@@ -294,8 +294,8 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['the key id in upper case', url.replace('/new/', '/NEW/')],
       ['a key id with encoded characters', url.replace('/new/', '/%6eew/')],
       ['a retired key', target({ kid: 'retired', secret: RETIRED, path })],
-      ['the path of another file', url.replace(path, 'clips/empty.mp4')],
-      ['the path of another directory', target({ path: 'clips/a/index.m3u8', scope: 'films/' })],
+      ["another file's path", url.replace(path, 'clips/empty.mp4')],
+      ["another directory's path", target({ path: 'clips/a/index.m3u8', scope: 'films/' })],
       ['a sibling directory with the same prefix', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a/' })],
       ['a sibling directory under a scope without a slash', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a' })],
       ['a file whose name begins with the scope', target({ path: 'clips/a.mp4', scope: 'clips/a' })],

@@ -236,7 +236,7 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
     await playTimes(system, 2)
     await expectViews(system, 2)
     const [line] = linesOf(reporting, 'cannot use the checkpoint: it was set aside')
-    expect(line).toContain('it contains counts of the log')
+    expect(line).toContain('it contains counts from the log')
     expect((await readdir(directory.path)).filter((name) => name.startsWith(`${FILE}.foreign-`))).toHaveLength(1)
     await reporting.signal('SIGTERM')
     await reporting.start()

@@ -8,7 +8,7 @@ const MAX_BYTES = 2_000_000
 const films = readFileSync('scripts/catalogue.jsonl', 'utf8').trim().split('\n')
 const urls = [...new Set(films.map((film): string => JSON.parse(film).url))]
 
-test('the films of the demo catalogue share at least three clips', () => {
+test('the films in the demo catalogue share at least three clips', () => {
   expect(urls.length).toBeGreaterThanOrEqual(3)
 })
 

@@ -75,7 +75,7 @@ describe('compose.yaml', () => {
     for (const name of healthy) expect(compose.services[name]?.healthcheck?.test?.[0]).toBe('CMD')
   })
 
-  test('keeps the outbox of play, the log and the counts in named volumes', () => {
+  test("keeps play's outbox, the log and the counts in named volumes", () => {
     const mounted = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes)
     for (const volume of ['outbox:/data', 'nats:/data', 'postgres:/var/lib/postgresql/data']) {
       expect(mounted).toContain(volume)
@@ -111,7 +111,7 @@ describe('in deploy/compose,', () => {
 })
 
 describe.skipIf(!hasNjs)('the cdn container', () => {
-  test('serves the clips of the demo catalogue under the URLs that play signs, and refuses others', async () => {
+  test("serves the demo catalogue's clips under the URLs that play signs, and refuses others", async () => {
     await using secrets = await createTempDirectory('secrets')
     runSecrets(secrets.path)
     await using cdn = await startComposeCdn(compose, secrets.path)
@@ -149,7 +149,7 @@ describe('the secrets', () => {
     expect(read()).toEqual(created)
   })
 
-  test('include a database URL with the password of the database', async () => {
+  test('include a database URL with the database password', async () => {
     await using directory = await createTempDirectory('secrets')
     runSecrets(directory.path)
     const [password, url] = ['password', 'url'].map((name) =>
@@ -161,7 +161,7 @@ describe('the secrets', () => {
 
 type Job = { job_name: string; static_configs: [{ targets: string[] }] }
 
-/** Runs the command of the `secrets` container, and returns the paths at which other containers see the new files. */
+/** Runs the `secrets` container's command, and returns the paths at which other containers see the new files. */
 async function createSecrets(): Promise<string[]> {
   await using directory = await createTempDirectory('secrets')
   runSecrets(directory.path)

@@ -20,7 +20,7 @@ const TRACE_ID = 'c'.repeat(32)
 const authorization = 'Bearer conforming'
 /** A valid request may still use an unknown id (404), or conflict with the current position (409). */
 const ACCEPTED = [200, 202, 404, 409]
-/** Statuses that no single request can cause, or that depend on the rights of the asset. */
+/** Statuses that no single request can cause, or that depend on the asset's rights. */
 const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 
 /** play comes last: its views advance reporting's position, so reporting would then reject its own example batch. */

@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the API page', () => {
       const { page } = opened
       await page.getByLabel('Select a definition').selectOption(name)
       const { url } = name === 'queue-listener' ? system.listener : system[name]
-      await page.getByRole('link', { name: 'the documentation of this instance' }).waitFor()
+      await page.getByRole('link', { name: "this instance's documentation" }).waitFor()
       expect(await page.locator(`a[href="${url}/docs"]`).count()).toBe(1)
       await page.locator('.opblock-summary-control').first().click()
       await page.locator('.opblock-body').getByText('Responses').first().waitFor()

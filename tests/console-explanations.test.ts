@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(errors).toEqual([])
   })
 
-  test('the URL of an explanation can be shared, and a click on a link to the current URL shows the explanation again', async () => {
+  test("an explanation's URL can be shared, and a click on a link to the current URL shows the explanation again", async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('123', 'sharer')
@@ -156,7 +156,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('All services up').waitFor()
   })
 
-  test('while reporting or the edge is down, the page shows the state of a view as unknown, and after recovery its actual state', async () => {
+  test("while reporting or the edge is down, the page shows a view's state as unknown, and after recovery its actual state", async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('456', 'patient')
@@ -229,7 +229,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
 })
 
 describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time,', () => {
-  test('the explanation of a view changes from pending to qualified', async () => {
+  test("a view's explanation changes from pending to qualified", async () => {
     await using system = await startConsoleSystem({ VIEW_RULES: 'v2' })
     await using opened = await system.open()
     const { page, errors } = opened

@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
 
   const open = (options?: BrowserContextOptions) => system.open(options)
 
-  test('the state of a play changes from "in the log" to "counted", in the list and in the open dialog', async () => {
+  test('a play\'s state changes from "in the log" to "counted", in the list and in the open dialog', async () => {
     await using opened = await open()
     const { page, errors } = opened
     await page.getByText('Play an asset to follow the play here until it is counted.').waitFor()
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await rowsOf(page).first().click()
     const dialog = page.getByRole('dialog')
     await dialog.getByText('Playing…').waitFor()
-    await dialog.getByText('Collecting the spans of all services…').waitFor()
+    await dialog.getByText('Collecting the spans from all services…').waitFor()
     held.resolve()
     await dialog.getByText(outcome).waitFor()
     expect(await dialog.getByText('view ID').count()).toBe(outcome instanceof RegExp ? 1 : 0)
@@ -198,7 +198,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await dialog.waitFor({ state: 'hidden' })
   })
 
-  test('the time of a play comes from the clock of the edge, even if the browser clock is wrong', async () => {
+  test("a play's time comes from the edge's clock, even if the browser clock is wrong", async () => {
     await using opened = await open({ timezoneId: 'UTC' })
     const { page } = opened
     await page.addInitScript(`const Clock = Date
@@ -206,7 +206,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
         static now() { return Clock.now() - 3 * 3_600_000 }
         constructor(...at) { super(...(at.length === 0 ? [Date.now()] : at)) }
       }`)
-    // The page gets the time of the edge from the first status response.
+    // The page gets the edge's time from the first status response.
     await page.reload()
     await page.getByText('All services up').waitFor()
     await page.getByLabel('Play as user').fill('early')
@@ -214,7 +214,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await clickPlay(page, 'Terminator')
     await expectFates(page, [/^Counted/])
     const [shown] = /\d\d:\d\d/.exec((await rowsOf(page).first().textContent()) ?? '') ?? []
-    // The clock of the page may be two seconds off.
+    // The page's clock may be two seconds off.
     const times = [before - 2_000, Date.now() + 2_000].map((ms) => new Date(ms).toISOString().slice(11, 16))
     expect(times).toContain(shown)
   })

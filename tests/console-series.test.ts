@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     expect(await numbers(page)).toEqual(['3 views', '1 qualified', '2 other'])
   })
 
-  test('a click on the numbers of a card shows its asset over time, by hour and by day', async () => {
+  test("a click on a card's numbers shows its asset over time, by hour and by day", async () => {
     await using opened = await system.open()
     const { page } = opened
     await page.getByRole('button', { name: /: show It over time$/ }).click()
@@ -182,7 +182,7 @@ const past = [
   toEvent('a', MINUTE),
 ]
 
-/** The CloudEvent of a play, `before` milliseconds before the start of this minute. */
+/** The CloudEvent for a play, `before` milliseconds before the start of this minute. */
 function toEvent(userId: string, before: number): object {
   const time = new Date(Math.floor(Date.now() / MINUTE) * MINUTE - before).toISOString()
   const id = `${userId}-${before}`

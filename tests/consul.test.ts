@@ -98,7 +98,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul,', () => {
     await eventually(async () => expect(await views(services.reporting.url, 'user', 'found')).toBe(before + 1))
   })
 
-  test('every service reports the state of Consul', async () => {
+  test("every service reports Consul's state", async () => {
     for (const { url } of Object.values(services)) {
       expect(await getJson(`${url}/readyz`)).toMatchObject({ dependencies: { consul: 'up' } })
     }
@@ -239,7 +239,7 @@ describe.skipIf(!hasConsul)('with Consul ACLs,', () => {
     },
   )
 
-  /** Creates a token with the policy of one service. */
+  /** Creates a token with one service's policy. */
   async function createToken(service: ServiceName): Promise<string> {
     const Rules = (await readFile('deploy/consul-policy.hcl', 'utf8')).replaceAll('SERVICE', service)
     const Name = `video-edge-${service}`

@@ -173,7 +173,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     }
   })
 
-  test('request the expired URL of a play, which the CDN refuses, and publish a message that becomes a dead letter', async () => {
+  test("request a play's expired URL, which the CDN refuses, and publish a message that becomes a dead letter", async () => {
     const { body } = await play(system.play.url, 'trip-to-the-moon-1902', '8')
     const { url } = body as { url: string }
     const expired = await controls.post(`expire?url=${encodeURIComponent(url)}`)

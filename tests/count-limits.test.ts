@@ -9,7 +9,7 @@ import { startSystem } from './harness/system.ts'
 const BATCH = 10_000
 const FULL = 507
 
-describe('at the limits of reporting,', { timeout: 120_000 }, () => {
+describe("at reporting's limits,", { timeout: 120_000 }, () => {
   test.skipIf(!natsVersion)(
     'plays by users beyond MAX_USERS succeed, and are counted as soon as there is room',
     async () => {
@@ -19,7 +19,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       for (const user of ['u', 'v', 'u']) {
         await eventually(async () => expect((await play(edge.url, '456', user)).status).toBe(200))
       }
-      // Once these views are counted, the next batch begins with the view of a third user, and waits for room.
+      // Once these views are counted, the next batch begins with a third user's view, and waits for room.
       await eventually(async () => expect(await counts()).toEqual([2, 1, 0]))
       for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
       await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
@@ -100,7 +100,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
   })
 })
 
-/** Creates a batch whose views were played a minute after the views of the previous batch. */
+/** Creates a batch whose views were played a minute after those in the previous batch. */
 function batchOf(after: number, users: string[]) {
   const at = new Date(Date.parse('2026-11-20T21:00:00.123Z') + after * 60_000).toISOString()
   const views = users.map((userId) => ({ id: 'x', assetId: 'a', userId, at }))

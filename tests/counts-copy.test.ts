@@ -143,7 +143,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
   })
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', () => {
+describe.skipIf(!natsVersion || !hasPostgres)("moving a system's counts to Postgres", () => {
   test('neither loses a view nor counts one twice, still recognizes duplicates, and can be undone while the log still has the views', async () => {
     await using postgres = await startPostgres()
     const secondPort = await freePort()

@@ -183,7 +183,7 @@ async function breakThings(system: System, shows: (expr: string) => Promise<void
 
 type Store = { postgres: PostgresServer; database: string; second: ServiceProcess }
 
-/** Causes a deadlock between a statement of reporting and this client, then kills Postgres. */
+/** Causes a deadlock between one of reporting's statements and this client, then kills Postgres. */
 async function breakPostgres({ postgres, database, second }: Store, shows: (expr: string) => Promise<void>) {
   const count = () => fetch(`${second.url}/events/asset/a/user/u`, { method: 'POST' })
   await eventually(async () => expect((await count()).status).toBe(200))

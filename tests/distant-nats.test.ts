@@ -6,7 +6,7 @@ import { startSystem } from './harness/system.ts'
 
 const PLAYS = 4
 
-describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', () => {
+describe.skipIf(!natsVersion)('with a 400 ms round trip to NATS,', () => {
   test.each([
     ['views are appended to the log if APPEND_TIMEOUT is long enough', { APPEND_TIMEOUT: '5s' }, 'log'],
     ['views go to the outbox, but their producer stays the same, if APPEND_TIMEOUT is too short', {}, 'outbox'],

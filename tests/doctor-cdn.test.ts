@@ -69,7 +69,7 @@ describe('npm run doctor', () => {
       response.writeHead(url.includes('A'.repeat(43)) ? 403 : 410).end(),
     )
     expect(await findings({ CDN_BASE_URL: ahead.url, CDN_KEYS: KEYS })).toEqual([
-      `FAIL ${ahead.url} rejects a new URL as expired: compare its clock with that of play`,
+      `FAIL ${ahead.url} rejects a new URL as expired: compare its clock with play's`,
     ])
   })
 })

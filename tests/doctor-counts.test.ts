@@ -88,7 +88,7 @@ describe.skipIf(!hasPostgres)('about Postgres, the doctor', () => {
 
   const UP = '^ok 127\\.0\\.0\\.1:\\d+/test\\d+ \\(Postgres \\d+\\) is up: '
 
-  test('reports the database of reporting as up, and requires DATABASE_URL to point to it', async () => {
+  test("shows reporting's database as up, and requires DATABASE_URL to point to it", async () => {
     await using reporting = await startReporting()
     const REPORTING_URL = reporting.url
     await expectFindings({ REPORTING_URL, DATABASE_URL }, [`${UP}counts up to 0$`])

@@ -20,7 +20,7 @@ import { startService } from './harness/service-process.ts'
 import { metricOfAll, metricsOfEach, requestAnew } from './harness/shared-port.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-// The compile cache nearly halves the CPU time of each process.
+// The compile cache nearly halves each process's CPU time.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'doctor-test-compile-cache')
 
 const WRITE_TOKEN = 'the-token'
@@ -99,7 +99,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
     await system.nats.use((connection) => connection.jetstream().publish('events.view.tv', 'not json'))
     await eventually(async () => {
       const { status, of } = await doctor(env)
-      expect(of('log')[1]).toMatch(/^warn 1 dead letter in events.rejected \(reason of the last one: .*not valid JSON/)
+      expect(of('log')[1]).toMatch(/^warn 1 dead letter in events.rejected \(reason for the last one: .*not valid JSON/)
       expect(status).toBe(0)
     })
     await system.nats.use(async (connection) => {
@@ -119,7 +119,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       expect(ms).toBeLessThan(LIMIT_MS)
     })
 
-    test('a different program on the port of a service is detected', { concurrent: true }, async () => {
+    test("a different program on a service's port is detected", { concurrent: true }, async () => {
       await using stranger = await startFake({ '/readyz': 'It works!' })
       const { status, of } = await doctor({ ...env, METADATA_URL: stranger.url, CDNURL_URL: system.metadata.url })
       expect(status).toBe(1)
@@ -221,7 +221,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       })
     })
 
-    test('a log that ends before the position of reporting is detected', { concurrent: true }, async () => {
+    test("a log that ends before reporting's position is detected", { concurrent: true }, async () => {
       await using reporting = await startService('reporting', system.env)
       const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
       await count(reporting.url, { stream, after: 0, through: sequence + 100, views: [] })
@@ -270,11 +270,11 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
       expect(of('log')).toContain(
-        `warn ${old.url} does not say whether the log lost views: see GET /events/lost of reporting`,
+        `warn ${old.url} does not say whether the log lost views: see reporting's GET /events/lost`,
       )
     })
 
-    test('a play instance whose retention differs from that of the log causes a warning', {
+    test("a play instance whose retention differs from the log's causes a warning", {
       concurrent: true,
     }, async () => {
       await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })

@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await eventually(async () => expect(await lost()).toMatchObject({ gaps: expect.arrayContaining([gap]) }))
   })
 
-  test('if the last views of a producer are lost, they are reported as soon as the next producer names its predecessor', async () => {
+  test("if a producer's last views are lost, they are reported as soon as the next producer names its predecessor", async () => {
     await playOnce()
     await expectCounted(1)
     await system.listener.signal('SIGKILL')

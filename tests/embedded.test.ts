@@ -36,7 +36,7 @@ describe('in embedded mode,', () => {
   const expectViews = (user: string, expected: number) =>
     eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
 
-  test('a play returns the data of all services, and is counted', async () => {
+  test('a play returns the data from all services, and is counted', async () => {
     for (const count of [1, 2, 3]) {
       const { status, body } = await play(system.play.url, '456', 'first')
       expect(status).toBe(200)
@@ -91,7 +91,7 @@ describe('in embedded mode,', () => {
     },
   )
 
-  test('play reports the circuit state of each upstream, and counts the calls to it', async () => {
+  test("play reports each upstream's circuit state, and counts the calls to it", async () => {
     const { circuits } = await readiness(system.play.url)
     expect(circuits).toEqual({ metadata: 'closed', cdnurl: 'closed', reporting: 'closed' })
     await play(system.play.url, '123', 'measured')
@@ -130,7 +130,7 @@ describe('in embedded mode,', () => {
     }
   })
 
-  test('a page from an origin in CORS_ORIGINS may read the responses of play', async () => {
+  test("a page from an origin in CORS_ORIGINS may read play's responses", async () => {
     const responses = await Promise.all(
       [ORIGIN, 'https://other.example'].map((origin) =>
         fetch(`${system.play.url}/play/asset/456/user/cors`, { method: 'POST', headers: { origin } }),
@@ -147,7 +147,7 @@ describe('in embedded mode,', () => {
     expect(Object.keys(parts)).toEqual(expect.arrayContaining([...inAPlay, 'events']))
   })
 
-  test('an invalidation reaches the cache of play immediately', async () => {
+  test("an invalidation reaches play's cache immediately", async () => {
     await play(system.play.url, '123', 'reader')
     const fields = { title: 'It, again', genre: 'horror', summary: '' }
     await fetch(`${system.metadata.url}/content/asset/123`, jsonRequest(fields))
@@ -186,7 +186,7 @@ test.skipIf(!hasConsul)('with Consul, embedded services register themselves, and
   expect(other.connections()).toBe(0)
 })
 
-describe('the circuit breakers of embedded mode', () => {
+describe('the circuit breakers in embedded mode', () => {
   test('open when reporting hangs: plays stay fast, but have no counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })

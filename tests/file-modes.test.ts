@@ -27,7 +27,7 @@ async function sharedIn(directory: string): Promise<string[]> {
   )
 }
 
-/** The permissions of a file, or 0 if it is a temporary file that has been renamed since the directory was read. */
+/** A file's permissions, or 0 if it is a temporary file that has been renamed since the directory was read. */
 async function modeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).mode & 0o777
@@ -43,7 +43,7 @@ const playOnce = (port: number) =>
 const expectFiles = (directory: string, expected: string[]) =>
   eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))
 
-test('other users of the machine cannot access any file of embedded mode, even one that an earlier release created', {
+test("other users of the machine cannot access any of embedded mode's files, even one that an earlier release created", {
   timeout: 60_000,
 }, async () => {
   await using directory = await createTempDirectory('modes')

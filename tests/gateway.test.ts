@@ -20,7 +20,7 @@ const KEY = { 'idempotency-key': '"8e03978e"' }
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
-  { what: 'a report of watch time', method: 'POST', path: '/play/watched/8e03978e', headers: {}, times: 2 },
+  { what: 'a watch-time report', method: 'POST', path: '/play/watched/8e03978e', headers: {}, times: 2 },
   { what: 'a play without a key', method: 'POST', path: PLAY, headers: {}, times: 1 },
   {
     what: 'a play disguised as a report',
@@ -62,7 +62,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     },
   )
 
-  test('while both instances close every connection, each request gets a 502 in the error format of play', async () => {
+  test("while both instances close every connection, each request gets a 502 in play's error format", async () => {
     await using stack = new AsyncDisposableStack()
     const start = async () => stack.use(await startScriptedPlay(() => 'close')).url
     await using gateway = await startGateway([await start(), await start()])
@@ -95,7 +95,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
       }
     })
 
-    test('nginx appends the address of the client, drops the trace context, and replaces the request id', async () => {
+    test("nginx appends the client's address, drops the trace context, and replaces the request id", async () => {
       const headers = {
         'x-forwarded-for': '203.0.113.9',
         traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
@@ -136,7 +136,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
       expect((await call('/catalogue?after=a%2fb')).statusCode).toBe(200)
     })
 
-    test('a body over 64 KiB gets a 413 in the error format of play, and does not reach play', async () => {
+    test("a body over 64 KiB gets a 413 in play's error format, and does not reach play", async () => {
       const before = alive.requests.length
       const { statusCode, headers, text } = await call(PLAY, { method: 'POST', body: 'x'.repeat(65_537) })
       expect({ statusCode, retryAfter: headers['retry-after'] }).toEqual({ statusCode: 413, retryAfter: undefined })
@@ -147,7 +147,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two play instances,', () => {
     test.each([
       ['a header over 16 KiB', 431, 'Headers too large', { headers: { 'x-long': 'x'.repeat(16_400) } }],
       ['a method that nginx refuses', 405, 'Method not allowed', { method: 'TRACE' }],
-    ])('%s gets a %i in the error format of play', async (_, status, reason, options) => {
+    ])("%s gets a %i in play's error format", async (_, status, reason, options) => {
       const { statusCode, headers, text } = await call(PLAY, options)
       expect([statusCode, headers['content-type']]).toEqual([status, 'application/json'])
       expect(JSON.parse(text)).toEqual({ status: reason, requestId: expect.any(String) })

@@ -8,7 +8,7 @@ import { repeatAfterPause } from './harness/running-time.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 /** No page is open, so only the edge itself takes samples. */
-describe.skipIf(!natsVersion)('the history of the system', () => {
+describe.skipIf(!natsVersion)("the system's history", () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '1h' })
@@ -120,7 +120,7 @@ describe.skipIf(!natsVersion)('the history of the system', () => {
   }
 })
 
-/** The last outage of a service. */
+/** A service's last outage. */
 function find({ outages }: History, name: string) {
   const found = outages.findLast(({ service, state }) => service === name && state === 'down')
   if (!found) throw new Error(`${name} has had no outage`)

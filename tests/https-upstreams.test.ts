@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     }
   })
 
-  test('the doctor verifies the certificate of the CDN with the public CAs, not with UPSTREAM_CA', async () => {
+  test("the doctor verifies the CDN's certificate with the public CAs, not with UPSTREAM_CA", async () => {
     const CDN_KEYS = 'k1:secret-of-the-first-key'
     await using cdn = await startService('cdn', { CDN_KEYS, CDN_ROOT: '.' })
     const CDN_BASE_URL = await startTlsProxy(other.issue(['IP:127.0.0.1']), cdn.url, stack)

@@ -119,7 +119,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
   test('of different assets are refused by an edge that recognizes the key; otherwise, only the first in the log is counted', async () => {
     await play('k')
     const refused = { status: 422, viewId: null, body: { status: 'Idempotency key reused' } }
-    // Repeat after a pause of the machine, because upstreams may then respond too late, which causes a 503.
+    // Repeat if the machine paused, because upstreams may then respond too late, which causes a 503.
     const expectRefused = (edge: { url: string }) =>
       repeatAfterPause(async () => expect(await play('k', edge, '123')).toMatchObject(refused))
     await expectRefused(system.play)

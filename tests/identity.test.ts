@@ -174,7 +174,7 @@ describe('on an edge with an identity provider,', () => {
     expect(await rejected()).toBe(before + 1)
   })
 
-  test('a token of 16 KB exceeds the limit for headers', async () => {
+  test('a 16 KB token exceeds the limit for headers', async () => {
     expect(await statusOf(edge, await provider.sign({ padding: 'x'.repeat(12_288) }))).toBe(431)
   })
 
@@ -183,7 +183,7 @@ describe('on an edge with an identity provider,', () => {
     expect(await statusOf(edge, await provider.sign({ exp: inSeconds(-2) }))).toBe(200)
   })
 
-  test('a user may not play under the id of another user', async () => {
+  test("a user may not play under another user's id", async () => {
     const response = await playAs(edge, 'bob', bearer(await provider.issue('alice')))
     expect(response.headers.get('www-authenticate')).toBeNull()
     await expectProblem(response, 403, ['userId'])
@@ -311,11 +311,11 @@ describe('on an edge with an identity provider,', () => {
     expect(JSON.stringify(await (await read('', bearer(READ_TOKEN))).json())).toContain('alice')
     for (const headers of [{}, alice]) await expectProblem(await read('', headers), 401)
 
-    // A user who reuses the trace id of another user cannot see the trace.
+    // A user who reuses another user's trace id cannot see the trace.
     await playAs(edge, 'bob', { ...bob, traceparent })
     expect((await read(`/${traceId}`, bob)).status).toBe(404)
 
-    // The path of a prefetch names its user too.
+    // A prefetch's path names its user too.
     const prefetchedId = 'c3'.repeat(16)
     const shared = { traceparent: `00-${prefetchedId}-${'b'.repeat(16)}-01` }
     await playAs(edge, 'alice', { ...alice, ...shared, 'sec-purpose': 'prefetch' })
@@ -353,7 +353,7 @@ describe('on an edge with an identity provider,', () => {
   })
 })
 
-describe('keys of the identity provider:', () => {
+describe("the identity provider's keys:", () => {
   test('a new key is fetched when a token names it, and the old one is no longer accepted', async () => {
     await using provider = await startIdentityProvider()
     await using system = await startEdge(provider)

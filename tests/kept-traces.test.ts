@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     })
   })
 
-  test('the trace of a play can be found by its view id', async () => {
+  test("a play's trace can be found by its view id", async () => {
     const { traceId, viewId } = await playRecorded(edge, 'sought')
     await playRecorded(edge, 'other')
     const { traces } = TracedPlays.parse(await getJson(`${edge}/traces?viewId=${viewId}`))
@@ -137,7 +137,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
   test('while a service is down, the rest of a trace is returned in time, and the field "missing" names the service', async () => {
     await system.reporting.signal('SIGSTOP')
     const { traceId, viewId } = await playRecorded(edge, 'outage')
-    // Repeat after a pause of the machine, because the pause delays the other services too.
+    // Repeat if the machine paused, because a pause delays the other services too.
     await repeatAfterPause(async () => {
       const startedAt = runningTime()
       const trace = await readTrace(edge, traceId)
@@ -152,7 +152,7 @@ describe.skipIf(!natsVersion)('with kept traces,', () => {
     expect(Object(await getJson(`${edge}/views/${viewId}`)).state).toBe('counted')
   })
 
-  test('npm run why draws the trace of a view', async () => {
+  test("npm run why draws a view's trace", async () => {
     const { traceId, viewId } = await playRecorded(edge, 'drawn')
     await readComplete(edge, traceId)
     const env = { PLAY_URL: edge, REPORTING_URL: system.reporting.url }

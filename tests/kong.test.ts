@@ -57,7 +57,7 @@ test('rates are limited on every route', () => {
   expect(plugins).toMatchObject([{ name: 'rate-limiting' }])
 })
 
-test('the key of the issuer is a public key', () => {
+test("the issuer's key is a public key", () => {
   const secrets = consumers.flatMap(({ jwt_secrets }) => jwt_secrets)
   expect(secrets).not.toHaveLength(0)
   for (const { rsa_public_key: key } of secrets) {

@@ -123,7 +123,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
     }),
   ])
 
-  test('lets Prometheus scrape the metrics port of each service, under the job name that the alerts use', () => {
+  test("lets Prometheus scrape each service's metrics port, under the job name that the alerts use", () => {
     const { scrape_configs: jobs } = parse(readFileSync(`${ROOT}/prometheus.yml`, 'utf8'))
     discovery.parse(jobs[0].kubernetes_sd_configs)
     const [keep, job] = jobs[0].relabel_configs

@@ -43,7 +43,7 @@ describe('CLIENT_RATE', () => {
   test('allows a burst up to the limit, refuses the next request, and allows another one after Retry-After', async () => {
     const { play } = await start({ CLIENT_RATE: '3/6s', ...BEHIND_PROXY })
     let clients = 0
-    // Repeat after a pause of the machine, because the limit allows more requests if more time passes.
+    // Repeat if the machine paused, because the limit allows more requests if more time passes.
     await repeatAfterPause(async () => {
       clients += 1
       const client = as(`203.0.113.${clients}`)
@@ -115,7 +115,7 @@ describe('CLIENT_RATE', () => {
     expect(await statusesOf(3, proxy.url + PLAY, { from: '127.0.0.3' })).toEqual([200, 200, 200])
   })
 
-  test('is per /64 network of IPv6', async () => {
+  test('is per IPv6 /64 network', async () => {
     const { play } = await start({ CLIENT_RATE: '2/1h', ...BEHIND_PROXY })
     const statuses = []
     for (const address of ['2001:db8::1', '2001:DB8:0:0:ffff::2', '[2001:db8::3]:443', '2001:db8:0:1::1'])
@@ -132,7 +132,7 @@ describe('CLIENT_RATE', () => {
 })
 
 describe('PLAY_RATE', () => {
-  test('limits the plays of a user, but no other requests', async () => {
+  test("limits a user's plays, but no other requests", async () => {
     const { play } = await start({ PLAY_RATE: '2/1h' })
     expect(await statusesOf(3, play.url + PLAY)).toEqual([200, 200, 429])
     const { headers } = await send(play.url + PLAY)
@@ -145,7 +145,7 @@ describe('PLAY_RATE', () => {
     expect(await metric(play.url, /^rate_limited_requests_total{limit="user"} /)).toBe(2)
   })
 
-  test('applies per client to unverified user ids, so that one client cannot use up the limit of another', async () => {
+  test("applies per client to unverified user ids, so that one client cannot use up another's limit", async () => {
     const { play } = await start({ PLAY_RATE: '2/1h', ...BEHIND_PROXY })
     expect(await statusesOf(5, play.url + PLAY, as('203.0.113.66'))).toEqual([200, 200, 429, 429, 429])
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 429])

@@ -6,7 +6,7 @@ import { getJson, metric, play, warmUp } from './harness/plays.ts'
 import { runningTime } from './harness/running-time.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('on /live of the edge,', () => {
+describe.skipIf(!natsVersion)("on the edge's /live,", () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('on /live of the edge,', () => {
     await eventually(async () => expect(await subscribersOfReporting()).toBe(1))
   })
 
-  test('a subscriber does not delay the shutdown of the edge', async () => {
+  test("a subscriber does not delay the edge's shutdown", async () => {
     await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
     const startedAt = runningTime()

@@ -48,7 +48,7 @@ describe('for malformed requests,', () => {
     )
   })
 
-  test('the response to an unsatisfiable range includes the size of the file', async () => {
+  test("the response to an unsatisfiable range includes the file's size", async () => {
     const response = await fetch(`${system.play.url}/docs/swagger-ui.css`, { headers: { range: 'bytes=99999999-' } })
     expect(response.status).toBe(416)
     expect(response.headers.get('content-range')).toMatch(/^bytes \*\/\d+$/)

@@ -117,7 +117,7 @@ describe.skipIf(!natsVersion)('in the metrics,', () => {
     await system.reporting.start()
   })
 
-  test('the backlog of the outbox is exposed until it is drained', async () => {
+  test("the outbox's backlog is exposed until it is drained", async () => {
     const backlog = () => metric(system.play.url, /^outbox_waiting_views/)
     await system.nats.signal('SIGKILL')
     await eventually(async () => {

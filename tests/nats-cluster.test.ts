@@ -111,7 +111,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     }
   })
 
-  test('counting resumes after kill -9 of each server in turn, the leader of the stream first', async () => {
+  test("counting resumes after kill -9 of each server in turn, the stream's leader first", async () => {
     const first = await leader()
     await underLoad('killed-', async () => {
       for (const server of [first, ...nats.servers.filter((other) => other !== first)]) {
@@ -125,7 +125,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     await expectReplicated()
   })
 
-  test('counting resumes while the leader of the stream is suspended', async () => {
+  test("counting resumes while the stream's leader is suspended", async () => {
     const suspended = await leader()
     await underLoad('suspended-', async () => {
       await suspended.signal('SIGSTOP')
@@ -145,7 +145,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers,', { timeout
     await underLoad('minority-', async () => {
       for (const server of suspended) await server.signal('SIGSTOP')
       // The stream's leader still responds to everything except appends. `idle` never appends, so it can detect the
-      // outage only from the state of the replicas.
+      // outage only from the replicas' state.
       await eventually(() => expect(idle.reason?.()).toMatch(/has no majority: 1 of 3 replicas respond$/), DETECT_MS)
       expect(link.state()).toBe('up')
       await eventually(async () => {

@@ -25,7 +25,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
   const playUntilServed = (user: string) =>
     eventually(async () => expect(await play(system.play.url, '456', user)).toMatchObject({ status: 200 }))
 
-  test('a play returns the data of all services, and is counted', async () => {
+  test('a play returns the data from all services, and is counted', async () => {
     const asset = {
       id: '456',
       title: 'Terminator',
@@ -64,7 +64,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     }, 2_000)
   })
 
-  test('a cached asset is invalidated even if its id has dots, which separate the tokens of NATS subjects', async () => {
+  test('a cached asset is invalidated even if its id has dots, which separate the tokens in NATS subjects', async () => {
     const titled = (title: string) =>
       post(`${system.metadata.url}/content/asset/a..b.`, { title, genre: 'g', summary: '' })
     await titled('before')
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     await expectViews('crowd', 100 * attempts)
   })
 
-  test('the event in the log has the request id of the play', async () => {
+  test("the event in the log has the play's request id", async () => {
     await fetch(`${system.play.url}/play/asset/456/user/traced`, {
       method: 'POST',
       headers: { 'x-request-id': 'trace-me' },

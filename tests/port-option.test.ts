@@ -13,7 +13,7 @@ describe.skipIf(!natsVersion)('--port N', { timeout: 60_000 }, () => {
   })
   afterAll(() => nats?.[Symbol.asyncDispose]())
 
-  /** Runs a command with `--port`, and with URLs of another system. */
+  /** Runs a command with `--port`, and with another system's URLs. */
   async function run(command: string, args: string[]) {
     const port = await freePortRange()
     let requests = 0
@@ -37,7 +37,7 @@ describe.skipIf(!natsVersion)('--port N', { timeout: 60_000 }, () => {
     ['audit', [], 'reporting'],
     ['why', ['user/8'], 'reporting'],
     ['dead-letters', [], 'queue-listener'],
-  ])('of npm run %s %j overrides the URLs of services', async (command, args, service) => {
+  ])('of npm run %s %j overrides the service URLs', async (command, args, service) => {
     const { port, text, requests } = await run(command, args)
     expect(text).toContain(`http://127.0.0.1:${portNextTo(port, service)}`)
     expect(requests).toBe(0)

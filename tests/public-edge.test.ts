@@ -31,7 +31,7 @@ const EXPOSURES: [line: string, service: ServiceName, settings: string[], others
   ['writes', 'queue-listener', ['WRITE_TOKEN_FILE']],
 ]
 
-/** Lines that depend on the settings of the doctor itself. */
+/** Lines that depend on the doctor's own settings. */
 const DISTANT: [line: string, settings: Record<string, string>][] = [
   ['nats', { NATS_URL: 'nats://nats.invalid:4222' }],
   ['upstreams', { METADATA_URL: 'http://metadata.invalid:8081' }],

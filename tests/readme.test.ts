@@ -77,7 +77,7 @@ function commandsOf(block: string): Command[] {
     })
 }
 
-/** Runs a command with the ports in the README replaced by those of the system. */
+/** Runs a command with the ports in the README replaced by the system's. */
 async function runAt(edgePort: number, command: string): Promise<string> {
   const moved = command.replace(/localhost:(8\d{3})/g, (_, port) => `localhost:${edgePort + Number(port) - 8_080}`)
   const urls = { PLAY_URL: edgePort, METADATA_URL: edgePort + 1, REPORTING_URL: edgePort + 2, CDNURL_URL: edgePort + 3 }

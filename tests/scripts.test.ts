@@ -105,7 +105,7 @@ describe('npm run seed', () => {
     )
   })
 
-  test('prints error messages of a service verbatim, but no control characters', async () => {
+  test("prints a service's error messages verbatim, but no control characters", async () => {
     const errors = [
       { path: 'line 7: \\"title\\"', message: 'has "quotes", \\ and \u001b[31m' },
       { path: '', message: 'has no line' },
@@ -170,7 +170,7 @@ describe('npm run seed', () => {
   })
 })
 
-describe('the settings of the scripts', () => {
+describe("the scripts' settings", () => {
   const unset = { METADATA_URL: undefined, CDNURL_URL: undefined, WRITE_TOKEN: undefined }
 
   async function seedWith(dotenv: string, args: string[] = [], env: Record<string, string> = {}) {
@@ -285,7 +285,7 @@ describe.skipIf(!natsVersion)('npm run simulate', () => {
     return top
   }
 
-  test('plays seeded assets, and prints the top list of reporting once all views are counted', async () => {
+  test("plays seeded assets, and prints reporting's top list once all views are counted", async () => {
     // More than one page of assets.
     const films = Array.from({ length: 120 }, (_, n) => film({ id: `film-${1_000 + n}`, title: `"Häxan" \\ ${n}` }))
     await Promise.all(films.map((asset) => publish(system, asset)))
@@ -337,7 +337,7 @@ describe.skipIf(!natsVersion)('npm run simulate', () => {
     expect(stderr).toBe(`simulate: play is not reachable at ${address}; npm start starts all services\n`)
   })
 
-  test('accepts the port of the edge as --port', async () => {
+  test("accepts the edge's port as --port", async () => {
     const port = await freePortRange()
     const { status, stderr } = await simulate('--port', String(port))
     expect(status).toBe(1)

@@ -32,7 +32,7 @@ const COMMANDS = [
   ['doctor', '--help'],
 ]
 
-/** Runs a command of package.json without npm, and returns its output. */
+/** Runs a command from package.json without npm, and returns its output. */
 async function run(env: Record<string, string>, [name, ...args]: readonly string[]): Promise<string> {
   await using child = startChild(process.execPath, [`scripts/${name}/main.ts`, ...args], { env })
   await child.ended

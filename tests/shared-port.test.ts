@@ -27,7 +27,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
   })
 
   const edge = () => system.play.url
-  /** The settings of another play process with the same outboxes. */
+  /** The settings for another play process with the same outboxes. */
   const shared = () => ({ ...system.env, DATA_DIR: system.dataDir })
 
   test('both processes serve plays', async () => {
@@ -63,7 +63,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port,', () => {
     expect((await outboxes()).length).toBeLessThanOrEqual(2)
   })
 
-  test('the outbox of a killed process is adopted by the other process, and its views are counted exactly once', async () => {
+  test("a killed process's outbox is adopted by the other process, and its views are counted exactly once", async () => {
     await system.nats.signal('SIGKILL')
     const served = await playOnEach('adopted', BACKLOG)
     const files = await outboxes()

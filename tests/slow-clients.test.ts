@@ -18,7 +18,7 @@ const external = Object.values(networkInterfaces())
   .find((entry) => entry && !entry.internal && entry.family === 'IPv4')?.address
 
 describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
-  test('60 unfinished bodies of 4 MiB take bounded memory, and do not block other requests', async () => {
+  test('60 unfinished 4 MiB bodies take bounded memory, and do not block other requests', async () => {
     await using reporting = await startService('reporting')
     const memory = () => metric(reporting.url, /^process_resident_memory_bytes /)
     const before = await memory()
@@ -51,7 +51,7 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
   test.each([
     ['metadata', '/content/assets'],
     ['cdnurl', '/url/assets'],
-  ])('%s responds to POST %s while ten other bodies of 16 MiB stay unfinished', async (name, path) => {
+  ])('%s responds to POST %s while ten other 16 MiB bodies stay unfinished', async (name, path) => {
     await using service = await startService(name)
     const bodies = Array.from({ length: 10 }, () => sendBody(service, path, 16 * MIB, 16 * MIB - 1))
     const senders = await Promise.all(bodies)

@@ -19,7 +19,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 const pathWithNginx = [pathWithNats, '/usr/sbin'].join(delimiter)
 const clip = { id: 'clip', title: 'A clip', url: 'clips/orbits/index.m3u8' }
 
-describe('npm start serves the clips of the demo catalogue', () => {
+describe("npm start serves the demo catalogue's clips", () => {
   test.skipIf(!natsVersion || !hasNjs)('with nginx, if it is installed, and restarts it', async () => {
     await using started = await npmStart({ PATH: pathWithNginx })
     expect(started.child.lines.join('\n')).toContain(`cdn (nginx)     http://localhost:${started.edgePort + 5}\n`)
@@ -81,7 +81,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
     await expectRestarted(started, pidOf('cdn/main.ts', started.child.pid))
   })
 
-  test('with the Node edge in the process of embedded mode', async () => {
+  test("with the Node edge in embedded mode's process", async () => {
     await using started = await npmStart({ PATH: '' })
     await expectClip(started)
   })
@@ -100,7 +100,7 @@ describe('npm start serves the clips of the demo catalogue', () => {
     expect(started.child.lines.join('\n')).not.toMatch(/^ {2}cdn /m)
   })
 
-  test('unless the port of the CDN edge is in use: npm start then exits with status 1', async () => {
+  test("unless the CDN edge's port is in use: npm start then exits with status 1", async () => {
     const edgePort = await freePortRange()
     await using server = createServer().listen(edgePort + 5, '127.0.0.1')
     await once(server, 'listening')

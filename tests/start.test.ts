@@ -21,7 +21,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
-/** The offsets of the NATS port and the CDN edge port from the port of play. */
+/** The offsets of the NATS port and the CDN edge port from play's port. */
 const NATS_OFFSET = 4222 - 8080
 const CDN_OFFSET = 5
 

@@ -64,7 +64,7 @@ describe.skipIf(!natsVersion)('a third-party client', () => {
     expect(kept.header.get('Rejected-Reason')).toContain('video.viewed')
   })
 
-  test('reads the events of play, which are CloudEvents with the documented attributes', async () => {
+  test("reads play's events, which are CloudEvents with the documented attributes", async () => {
     const { PlayEvent, ViewEvent } = parse(await readFile('docs/asyncapi.yaml', 'utf8')).components.schemas
     const isValid = addFormats.default(new Ajv({ strict: true })).compile({ allOf: [ViewEvent, PlayEvent] })
     const documented = Object.keys({ ...ViewEvent.properties, ...PlayEvent.properties })

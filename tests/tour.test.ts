@@ -45,7 +45,7 @@ describe.skipIf(!natsVersion)('in a system that npm start runs,', () => {
   })
   afterAll(() => stack.disposeAsync())
 
-  /** Tries to take the lease of a step. The lease is for 0 s, so it expires immediately. */
+  /** Tries to take a step's lease. The lease is for 0 s, so it expires immediately. */
   async function takeLease(): Promise<unknown> {
     const headers = { authorization: `Bearer ${tokenOf(system)}` }
     const url = `${system.play.url}/controls/tour?holder=test&step=none&seconds=0`
@@ -131,7 +131,7 @@ describe.skipIf(!natsVersion)('in a system that npm start runs,', () => {
   })
 
   test.skipIf(!hasChromium)(
-    'the page waits for the step of another tour, and does not block other tours once it is closed',
+    "the page waits for another tour's step, and does not block other tours once it is closed",
     async () => {
       const address = `${system.play.url}/tour#controls=${tokenOf(system)}`
       await using first = startTour(system, dataDir, ['kill-reporting'])
@@ -240,7 +240,7 @@ test('if the system listens on another address, the tour and the flood of prefet
   expect(status).toBe(0)
 })
 
-test('if plays need the token of a user, the tour skips its steps', async () => {
+test("if plays need a user's token, the tour skips its steps", async () => {
   await using directory = await createTempDirectory('tour-identity')
   await using provider = await startIdentityProvider()
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })
@@ -249,7 +249,7 @@ test('if plays need the token of a user, the tour skips its steps', async () => 
   expect(status).toBe(0)
 })
 
-test('an unknown step of the tour is an error that lists all steps', async () => {
+test('an unknown tour step is an error that lists all steps', async () => {
   await using child = startChild(process.execPath, ['scripts/tour/main.ts', 'nope'])
   expect(await child.ended).toBe(2)
   expect(child.lines).toEqual([`npm run tour: there is no step "nope"; the steps are ${stepIds.join(', ')}`])

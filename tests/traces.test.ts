@@ -174,7 +174,7 @@ describe.skipIf(!natsVersion)('with a collector,', () => {
     })
   })
 
-  test('the span of a failed call has an error status', async () => {
+  test("a failed call's span has an error status", async () => {
     const traceId = 'e'.repeat(32)
     await system.reporting.signal('SIGKILL')
     await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` })
@@ -196,7 +196,7 @@ describe.skipIf(!natsVersion)('with a collector,', () => {
 })
 
 describe('the trace viewer in docs/operating.md', () => {
-  test('receives the spans of a play from all services, with the documented variables', async () => {
+  test("receives a play's spans from all services, with the documented variables", async () => {
     await using receiver = await startOtlpReceiver()
     const documented = await readFile('docs/operating.md', 'utf8')
     const {
@@ -245,7 +245,7 @@ describe.skipIf(!natsVersion)('without a collector,', () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('the trace context of a play is propagated unchanged, and the logs of all services involved contain its trace id', async () => {
+  test("a play's trace context is propagated unchanged, and the logs of all services involved contain its trace id", async () => {
     const traceId = 'a'.repeat(32)
     await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-00` })
     await eventually(() => {
@@ -255,7 +255,7 @@ describe.skipIf(!natsVersion)('without a collector,', () => {
     })
   })
 
-  test('the event carries the trace context, as specified by the distributed tracing extension of CloudEvents', async () => {
+  test('the event carries the trace context, as specified by the CloudEvents distributed tracing extension', async () => {
     const context = { traceparent: `00-${'c'.repeat(32)}-${'b'.repeat(16)}-00`, tracestate: 'vendor=opaque' }
     const stored = system.nats.use(async (connection) => {
       const views = connection.subscribe('events.view.*', { max: 1 })
@@ -338,7 +338,7 @@ function describeSpan({ name, kind, resource }: ReceivedSpan): string {
   return `${resource['service.name']}: ${name} (${kinds[kind]})`
 }
 
-/** The parent id of the root span, then the services of all spans from the root to `span`. */
+/** The root span's parent id, then the services of all spans from the root to `span`. */
 function pathTo(span: ReceivedSpan, all: ReceivedSpan[]): unknown[] {
   const parent = all.find(({ spanId }) => spanId === span.parentSpanId)
   return [...(parent ? pathTo(parent, all) : [span.parentSpanId]), span.resource['service.name']]

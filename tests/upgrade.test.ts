@@ -89,7 +89,7 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
       expect(sum(assets).served).toBeGreaterThan(20)
       await eventually(() => expectCounted(reporting, 'user', users))
     }
-    // Views that 0.1.0 forwarded have the position of their batch until a restart makes reporting recount the log.
+    // Views that 0.1.0 forwarded have their batch's position until a restart makes reporting recount the log.
     await system.upgrade('reporting')
     await eventually(async () => expect(await runAudit(system.env)).toMatchObject({ status: 0 }))
   })

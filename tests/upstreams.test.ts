@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion)('with failing upstreams,', () => {
     )
   })
 
-  /** Starts an edge for each fault of the upstream in `urlSetting`, before the tests of the suite. */
+  /** Starts an edge for each fault of the upstream in `urlSetting`, before the suite's tests. */
   function startFaultyEdges(urlSetting: string) {
     const stack = new AsyncDisposableStack()
     const edges = new Map<string, ServiceProcess>()

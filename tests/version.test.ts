@@ -16,7 +16,7 @@ const TOOLS = ['test', 'test:unit', 'layers', 'check', 'preversion', 'version']
 
 const PATH = [resolve('node_modules/.bin'), process.env.PATH].join(delimiter)
 
-/** The commands of the project, in bash and in Node. */
+/** The project's commands, in bash and in Node. */
 const commands = Object.entries<string>(manifest.scripts)
   .filter(([name]) => !TOOLS.includes(name))
   .map(([, command]) => command.replace('bash scripts/install.sh && ', '').replace('exec ', ''))

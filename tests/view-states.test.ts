@@ -11,10 +11,10 @@ import { type System, startSystem } from './harness/system.ts'
 
 const pending = { verdict: null, reason: null, rule: null, because: null, assetId: '456' }
 
-describe.skipIf(!natsVersion)('the state of a view', () => {
+describe.skipIf(!natsVersion)("a view's state", () => {
   let system: System
   let otherEdge: ServiceProcess
-  /** An edge that shares the DATA_DIR of the first edge. */
+  /** An edge that shares the first edge's DATA_DIR. */
   let neighbor: ServiceProcess
   let userId = ''
   const stack = new AsyncDisposableStack()
@@ -155,7 +155,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
   }
 })
 
-describe('the state of a view in embedded mode', () => {
+describe("a view's state in embedded mode", () => {
   let system: Services
   const rejected = randomUUID()
   beforeAll(async () => {

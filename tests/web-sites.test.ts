@@ -17,7 +17,7 @@ const WRITES: [name: keyof Services & string, path: string][] = [
   ['reporting', '/events/asset/456/user/victim'],
 ]
 
-describe.skipIf(!hasChromium)('in the browser of a user,', () => {
+describe.skipIf(!hasChromium)("in a user's browser,", () => {
   let system: Services
   let site: HttpServer
   let browser: Browser
@@ -44,7 +44,7 @@ describe.skipIf(!hasChromium)('in the browser of a user,', () => {
     }, url)
   const viewsOf = (user: string) => views(system.reporting.url, 'user', user)
 
-  test.each(WRITES)('the page of another web site cannot change state in %s', async (name, path) => {
+  test.each(WRITES)("another web site's page cannot change state in %s", async (name, path) => {
     await page.goto(`http://${SITE}:${site.port}/`)
     const refused = page.waitForResponse(system[name].url + path)
     await post(system[name].url + path)
@@ -58,7 +58,7 @@ describe.skipIf(!hasChromium)('in the browser of a user,', () => {
     await eventually(async () => expect(await viewsOf('guest')).toBe(1))
   })
 
-  test.each(serviceNames)('the page of another web site cannot read or write %s by DNS rebinding', async (name) => {
+  test.each(serviceNames)("another web site's page cannot read or write %s by DNS rebinding", async (name) => {
     const { port } = new URL(system[name].url)
     // Only the health probes accept any host name.
     await page.goto(`http://${SITE}:${port}/healthz`)

@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('with a WRITE_TOKEN,', () => {
   })
 })
 
-describe.skipIf(!natsVersion)('the write token of queue-listener', () => {
+describe.skipIf(!natsVersion)("queue-listener's write token", () => {
   test('is sent only with writes', async () => {
     await using system = await startSystem({ WRITE_TOKEN })
     const received: string[] = []

@@ -15,7 +15,7 @@ const appWith = (...responses: InstanceResponse[]) =>
     createApiPage({ metadata: { name: 'metadata', getAll: async () => responses } }),
   )
 
-test('the OpenAPI document of a service links to the instance where you can try its calls', async () => {
+test("a service's OpenAPI document links to the instance where you can try its calls", async () => {
   const response = await appWith(down, up).request('/api/documents/metadata')
   expect(await response.json()).toEqual({
     ...document,

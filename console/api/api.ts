@@ -47,9 +47,9 @@ export function createApiPage(clients: ApiClients) {
   return app
 }
 
-/** The CSP lets this page call only the edge, so the description links to the documentation of an instance. */
+/** The CSP lets this page call only the edge, so the description links to an instance's documentation. */
 function withLocation({ info, ...document }: z.infer<typeof Document>, url: string) {
-  const description = `To try these calls, open [the documentation of this instance](${url}/docs).\n\n${info.description}`
+  const description = `To try these calls, open [this instance's documentation](${url}/docs).\n\n${info.description}`
   return { ...document, info: { ...info, description }, servers: [{ url }] }
 }
 

@@ -7,7 +7,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 const TIMEOUT_MS = 12_000
 const SOCKET = /^unix:(.+)$/
 
-/** The socket on which the supervisor of `npm start` accepts control requests; undefined if there are no controls. */
+/** The socket on which the `npm start` supervisor accepts control requests; undefined if there are no controls. */
 export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })

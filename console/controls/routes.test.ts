@@ -35,7 +35,7 @@ function setUp(reply = { status: 200, body: { status: 'ok' } as object }) {
   return { send, calls }
 }
 
-test('control requests are forwarded with the token of the caller', async () => {
+test("control requests are forwarded with the caller's token", async () => {
   const { send, calls } = setUp()
   expect(await (await send('GET', '/controls')).json()).toEqual(on)
   expect(await (await send('POST', '/controls/seed')).json()).toEqual({ status: 'ok' })

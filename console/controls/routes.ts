@@ -20,7 +20,7 @@ const NO_SUPERVISOR =
   'Controls are not available here: npm start offers them for the processes that it runs, provided that only this machine can reach the console.'
 const NOT_LOCAL = 'Controls are available only to browsers on the machine that runs npm start.'
 
-/** Headers that a reverse proxy adds. Behind a proxy, all clients appear to have the address of the proxy. */
+/** Headers that a reverse proxy adds. Behind a proxy, all clients appear to have the proxy's address. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
 
 const Errors = z.object({ errors: Problem.shape.errors })
@@ -29,9 +29,9 @@ const Errors = z.object({ errors: Problem.shape.errors })
 const undocumented = describeRoute({ hide: true })
 
 /**
- * `GET /controls` lists the processes of `npm start`; `POST /controls/…` kills, suspends and restarts them. The routes
- * accept requests only from clients on this machine, and never from a page of another origin, even if CORS_ORIGINS
- * lists that origin.
+ * `GET /controls` lists the processes that `npm start` runs; `POST /controls/…` kills, suspends and restarts them. The
+ * routes accept requests only from clients on this machine, and never from a page on another origin, even if
+ * CORS_ORIGINS lists that origin.
  * @param proxy undefined if the processes have no supervisor
  */
 export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> | undefined) {
@@ -53,7 +53,7 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
       '/controls',
       describeOperation({
         operationId: 'getControls',
-        summary: 'Get the processes of npm start, and the available controls',
+        summary: 'Get the processes that npm start runs, and the available controls',
         description:
           'Send the token from the output of `npm start` as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
         responses: { 200: Controls },

@@ -58,7 +58,7 @@ async function valuesOf(metrics: Registry, name: string): Promise<Value[]> {
   return (await metric.get()).values
 }
 
-/** Adds the buckets of a histogram to the distributions, keyed by caller and callee, such as `play outbox`. */
+/** Adds a histogram's buckets to the distributions, keyed by caller and callee, such as `play outbox`. */
 function collect(
   durations: Map<string, Distribution>,
   values: readonly Value[],

@@ -1,7 +1,7 @@
 /** A histogram of durations in seconds. `atMost` maps upper bounds to cumulative counts, as in Prometheus. */
 export type Distribution = { count: number; atMost: Map<number, number> }
 
-/** Returns the values added since an earlier reading, or since the last reset of the histogram if that was later. */
+/** Returns the values added since an earlier reading, or since the histogram's last reset if that was later. */
 export function distributionSince(later: Distribution, earlier: Distribution | undefined): Distribution {
   if (!earlier || later.count < earlier.count) return later
   const atMost = [...later.atMost].map(([bound, n]) => [bound, n - (earlier.atMost.get(bound) ?? 0)] as const)

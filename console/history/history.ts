@@ -32,11 +32,11 @@ type Deps = {
   log: Logger
 }
 
-/** The history of the system, recorded whether or not a page is open. */
+/** The system's history, recorded whether or not a page is open. */
 export type SystemHistory = AsyncDisposable & {
   /** Takes a sample every second until disposed. */
   start(): void
-  /** Reads the history of a range. The result may be a second old. */
+  /** Reads the history for a range. The result may be a second old. */
   read(range: HistoryRange): Promise<History>
   /** The traffic of the last few seconds; undefined before the first sample, or while the file cannot be read. */
   traffic(): Traffic | undefined

@@ -33,7 +33,7 @@ test.each<[string, Readiness | undefined, object | undefined]>([
   expect(subjects[0]).toEqual({ service: 'reporting', instance: '', ...(failure && { failure }) })
 })
 
-test('the instances of a service are observed separately', async () => {
+test("a service's instances are observed separately", async () => {
   const { subjects } = await observe({ reporting: [ready, undefined] })
   expect(subjects).toEqual([
     { service: 'reporting', instance: 'http://reporting:0' },

@@ -10,7 +10,7 @@ export type Observed = Subject & { failure?: Pick<Failure, 'state' | 'reason'> }
 
 export type Observation = {
   subjects: Observed[]
-  /** When the process of each instance started, according to the clock of that process (RFC 3339). */
+  /** When each instance's process started, according to that process's clock (RFC 3339). */
   starts: (Subject & { url: string; startedAt: string })[]
   deliveries: (Delivery & { url: string })[]
 }
@@ -24,8 +24,8 @@ type Deps = {
 }
 
 /**
- * Observes the services through the readiness of each instance, and other components through the services that use
- * them. Observing does not affect plays: it ejects no instance and opens no circuit.
+ * Observes the services through each instance's readiness, and other components through the services that use them.
+ * Observing does not affect plays: it ejects no instance and opens no circuit.
  */
 export function createObserver({ clients, dependencies }: Deps): Observe {
   return async function observe() {

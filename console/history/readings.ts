@@ -81,7 +81,7 @@ function deliveredSince({ deliveries }: Reading, earlier: Reading | undefined): 
   return [total('batches'), total('views')]
 }
 
-/** The increase of a counter. A counter that is lower than before was reset. */
+/** The increase in a counter. A counter that is lower than before was reset. */
 function increase(later: number, earlier = 0): number {
   return later < earlier ? later : later - earlier
 }

@@ -19,7 +19,7 @@ afterAll(() => rmSync(directory, { recursive: true }))
 const reportingDown: Observed = { service: 'reporting', instance: '', failure: { state: 'down', reason: '' } }
 const reportingUp: Observed = { service: 'reporting', instance: '' }
 
-test('each point has the plays, errors, backlog and lag of one second', async () => {
+test('each point has the plays, errors, backlog and lag for one second', async () => {
   const edge = setUp()
   await edge.second({ plays: 3, backlog: 5, lagMs: 40 })
   await edge.second({ plays: 2, errors: 1, lagMs: 900 })
@@ -181,7 +181,7 @@ test('the history survives a restart of the edge, and shows the outage and the r
   })
 })
 
-test('the start of a process is a restart of the edge only if an earlier process has ended', async () => {
+test('a process start is an edge restart only if an earlier process has ended', async () => {
   const file = join(directory, 'started.sqlite')
   const clock = createClock()
   const run = async (seconds: number, edges: ReturnType<typeof setUp>[]) => {
@@ -202,13 +202,13 @@ test('the start of a process is a restart of the edge only if an earlier process
   expect(first.history('5m').restarts).toHaveLength(1)
 })
 
-test('the first start of an edge is neither a restart nor an outage', () => {
+test("an edge's first start is neither a restart nor an outage", () => {
   const edge = setUp()
   edge.start()
   expect(edge.history('5m')).toMatchObject({ since: null, outages: [], restarts: [] })
 })
 
-test('when the processes of a new edge start one after another, there is no restart and no outage', async () => {
+test("when a new edge's processes start one after another, there is no restart and no outage", async () => {
   const file = join(directory, 'staggered.sqlite')
   const clock = createClock()
   clock.pass(200)
@@ -258,7 +258,7 @@ test('without a writable directory, the history is kept in memory', async () => 
   expect(edge.history('5m').points).toHaveLength(1)
 })
 
-test('the traffic lists the rate, batch size and p99 latency of each link; reads that need no call count as cached', async () => {
+test("the traffic lists each link's rate, batch size and p99 latency; reads that need no call count as cached", async () => {
   const edge = setUp()
   for (let n = 0; n < 10; n += 1) await edge.second({ plays: 20, lookups: 2, metadataCalls: n === 9 ? 4 : 0 })
   const { edges = [], at: until } = edge.traffic() ?? {}

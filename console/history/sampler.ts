@@ -43,7 +43,7 @@ type Deps = {
 }
 
 export type Sampler = {
-  /** Records an outage for the time during which no process of the edge was running. */
+  /** Records an outage for the time during which no edge process was running. */
   start(): void
   /** Takes a sample of the second that has just ended. */
   sample(): Promise<void>
@@ -56,8 +56,7 @@ export type Sampler = {
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() }
 
 /**
- * Samples the counters of play and the state of the system. Gaps are not filled: a process that is suspended observes
- * nothing.
+ * Samples play's counters and the system's state. Gaps are not filled: a process that is suspended observes nothing.
  */
 export function createSampler({
   store,
@@ -95,7 +94,7 @@ export function createSampler({
   }
 
   /**
-   * Records an outage if no process has taken a sample for too long. A change of the clock is not an outage.
+   * Records an outage if no process has taken a sample for too long. A clock change is not an outage.
    * @returns false if this process has not run continuously since the last sample
    */
   function checkContinuity(now: { wall: number; monotonic: number }): boolean {
@@ -138,7 +137,7 @@ export function createSampler({
       work()
       reportStore()
     } catch (error) {
-      // A locked file means that another process of the edge is writing. The next attempt also writes this sample.
+      // A locked file means that another edge process is writing. The next attempt also writes this sample.
       if (!isLocked(error) || unwritten.length > MAX_DELAYED) reportStore(error)
       unwritten = unwritten.slice(-MAX_UNWRITTEN)
     }

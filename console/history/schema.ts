@@ -77,7 +77,7 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Adds the sample of a second to the step that contains this second. */
+/** Adds the sample for a second to the step that contains this second. */
 export const UPSERT = `
   INSERT INTO samples VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     seconds = min(seconds + 1, step),
@@ -87,7 +87,7 @@ export const UPSERT = `
     backlog = coalesce(max(backlog, excluded.backlog), backlog, excluded.backlog),
     lag = coalesce(max(lag, excluded.lag), lag, excluded.lag)
 `
-/** Aggregates the rows of all processes. */
+/** Aggregates the rows from all processes. */
 export const SELECT_POINTS = `
   SELECT at, max(seconds) AS seconds, sum(plays) AS plays, sum(errors) AS errors, max(p99) AS p99Ms,
     sum(backlog) AS backlog, max(lag) AS lagMs

@@ -31,7 +31,7 @@ const KEPT_MS = 90_000_000
 /** If an outage is not extended for this long, it is over, or the process that detected it has exited. */
 const OPEN_MS = 3_000
 
-/** The values of one process in the second that starts at `at` (milliseconds since 1970). */
+/** One process's values in the second that starts at `at` (milliseconds since 1970). */
 export type Sample = {
   at: number
   plays: number
@@ -52,8 +52,8 @@ export type HistoryStore = ReturnType<typeof openHistoryStore>
 
 /**
  * Opens the history, which the processes of one edge share. Each process writes its own rows; queries aggregate the
- * rows of all processes. All times come from the clock of the edge.
- * @param process identifies the rows of this process
+ * rows from all processes. All times come from the edge's clock.
+ * @param process identifies this process's rows
  * @throws DamagedError
  * @throws Error if the file cannot be opened
  */
@@ -107,7 +107,7 @@ export function openHistoryStore(file: string, process: string) {
     points: (step: Step, from: number, to: number) => PointRows.parse(selectPoints.all(step, from, to)),
     /** The traffic in an interval, by process and second. */
     traffic: (from: number, to: number) => TrafficRows.parse(selectTraffic.all(from, to)),
-    /** The start of the last second up to `before` that has a sample of any process. */
+    /** The start of the last second up to `before` that has a sample from any process. */
     last: (before: number) => Time.parse(selectLast.get(before)).at ?? undefined,
     /** The start of the history. */
     first(): number | undefined {
@@ -117,7 +117,7 @@ export function openHistoryStore(file: string, process: string) {
     },
     /** The number of other processes whose last sample is before `since`. */
     ended: (since: number) => Number(countEnded.get(process, since)?.n),
-    /** Adds the outage of a failure that was first observed at `start`, or extends the outage if it exists. */
+    /** Adds the outage for a failure that was first observed at `start`, or extends the outage if it exists. */
     fail({ service, instance, state, reason }: Failure, start: number, now: number): void {
       const { changes } = extend.run(now, reason, service, instance, state, start - OPEN_MS, now + OPEN_MS)
       if (Number(changes) === 0) insertOutage.run(service, instance, state, start, now, 1, reason)

@@ -1,5 +1,5 @@
 /**
- * The authorization header of a request; empty without a token.
+ * A request's authorization header; empty without a token.
  * @param {string | undefined} token
  * @returns {Record<string, string>}
  */

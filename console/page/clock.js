@@ -1,7 +1,7 @@
 /** Smaller differences are ignored: a `Date` header has a resolution of one second, and the response takes time. */
 const TOLERANCE_MS = 2_000
 
-/** The clock of the edge, which sets the timestamps of views. The clock of the browser may be wrong. */
+/** The edge's clock, which sets the timestamps of views. The browser's clock may be wrong. */
 export function createClock() {
   let offsetMs = 0
   return {

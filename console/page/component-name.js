@@ -1,5 +1,5 @@
 /**
- * The display name of a component.
+ * A component's display name.
  * @param {string} name
  */
 export function nameOf(name) {

@@ -28,7 +28,7 @@ export function byId(id, type) {
 }
 
 /**
- * Sets the text of an element. Skips unchanged text, which screen readers would announce again.
+ * Sets an element's text. Skips unchanged text, which screen readers would announce again.
  * @param {Element} target
  * @param {string} text
  */

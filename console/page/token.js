@@ -60,7 +60,7 @@ export function createToken({ onUser }) {
 }
 
 /**
- * Reads the subject of a JWT without verifying the token. Returns undefined if the subject is not a user id.
+ * Reads a JWT's subject without verifying the token. Returns undefined if the subject is not a user id.
  * @param {string} token
  */
 function userOf(token) {

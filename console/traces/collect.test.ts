@@ -29,13 +29,13 @@ function span(id: string, traceId: string, more: Partial<TraceSpan> = {}): Trace
 
 const found = (traceId: string, spans: TraceSpan[]) => ({ status: 200, body: { traceId, spans } })
 
-/** A fake service. `respond` returns the response of each instance to a path. */
+/** A fake service. `respond` returns each instance's response to a path. */
 function serviceOf(name: string, respond: (path: string) => InstanceResponse['response'][]) {
   const getAll = async (path: string) => respond(path).map((response) => ({ url: 'http://127.0.0.1', response }))
   return { name, getAll }
 }
 
-test('a trace has the spans of all instances, without duplicates, sorted by start time', async () => {
+test('a trace has the spans from all instances, without duplicates, sorted by start time', async () => {
   const [first, second, third] = [span('1', MINE), span('2', MINE), span('3', MINE)]
   const collect = createTraceCollector({
     kept: { get: () => [second], all: () => [] },
@@ -81,7 +81,7 @@ test.each(REFUSED)('play is listed as missing if one of several instances respon
   expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: ['play'] })
 })
 
-test('a trace with a shared batch includes the spans below the batch, but no spans of other plays', async () => {
+test('a trace with a shared batch includes the spans below the batch, but no spans from other plays', async () => {
   const batch = span('1', OTHER, { links: [{ traceId: MINE, spanId: '9'.repeat(16) }] })
   const below = span('2', OTHER, { parentSpanId: batch.spanId })
   const further = span('3', OTHER, { parentSpanId: below.spanId })

@@ -9,7 +9,7 @@ import { isItself } from './itself.ts'
 const TIMEOUT_MS = 300
 const MAX_BATCHES = 5
 
-/** Collects the spans of a trace from all processes, sorted by start time. An unknown trace has no spans. */
+/** Collects a trace's spans from all processes, sorted by start time. An unknown trace has no spans. */
 export type TraceCollector = (traceId: string) => Promise<SystemTrace>
 
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
@@ -17,7 +17,7 @@ type Found = { spans: TraceSpan[]; missing: string[] }
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of all services. The instances of play may include this process. */
+  /** The clients for all services. play's instances may include this process. */
   clients: readonly Client[]
 }
 
@@ -43,8 +43,8 @@ export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
 }
 
 /**
- * Reads the spans of a trace from all instances of a service. The service is missing if one of them does not respond,
- * or runs an earlier release, which keeps no traces.
+ * Reads a trace's spans from all instances of a service. The service is missing if one of them does not respond, or
+ * runs an earlier release, which keeps no traces.
  */
 async function readFrom(client: Client, traceId: string, signal: AbortSignal): Promise<Found> {
   const responses = await client.getAll(`/traces/${traceId}?local=true`, signal)

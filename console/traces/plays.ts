@@ -17,9 +17,9 @@ const { requestId: REQUEST_ID, viewId: VIEW_ID, assetId: ASSET_ID, userId: USER_
 
 /** Lists recorded plays, newest first. */
 export type PlayList = {
-  /** Lists the plays of this process. */
+  /** Lists the plays from this process. */
   local(query: Query): TracedPlays
-  /** Lists the plays of all known instances of play. */
+  /** Lists the plays from all known instances of play. */
   all(query: Query): Promise<TracedPlays>
 }
 
@@ -27,7 +27,7 @@ type Query = Omit<TracedPlaysQuery, 'local'>
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of play. Their instances may include this process. */
+  /** The clients for play. Their instances may include this process. */
   plays: readonly Pick<ServiceClient, 'name' | 'getAll'>[]
 }
 

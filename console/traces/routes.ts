@@ -62,7 +62,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
       TRACE_PATH,
       describeOperation({
         operationId: 'getTrace',
-        summary: 'Get the spans of a trace, as recorded by all processes',
+        summary: "Get a trace's spans, as recorded by all processes",
         responses: { 200: SystemTrace, 404: TraceNotFound },
         problems: [400, ...(readers.trace.includes('viewerToken') ? [403] : []), 429],
         security: readers.trace,

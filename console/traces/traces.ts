@@ -7,13 +7,13 @@ import type { TraceDeps } from './routes.ts'
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
 
 type Clients = {
-  /** The clients of all services, by name. */
+  /** The clients for all services, by name. */
   services: Record<string, Client> & { play: Client }
-  /** The client of the processes that share the port of this process. */
+  /** The client for the processes that share this process's port. */
   siblings?: Client | undefined
 }
 
-/** The traces of this process and of all other known processes. */
+/** The traces from this process and from all other known processes. */
 export function createTraces({ kept }: Pick<Tracing, 'kept'>, { services, siblings }: Clients): TraceDeps {
   const siblingClients = siblings ? [siblings] : []
   return {

@@ -6,7 +6,7 @@ import verifier from './verify.js'
 const NOW = 1_800_000_000
 const SECRET = 'secret-of-the-first-key'
 
-/** A URL of `clips/a.mp4`, signed with `secret`. */
+/** A URL for `clips/a.mp4`, signed with `secret`. */
 function target(kid: string, secret: string, expires = NOW + 1): string {
   const signature = createHmac('sha256', secret).update(`${kid}/${expires}/clips/a.mp4`).digest('base64url')
   return `/${kid}/${expires}/${signature}/clips/a.mp4`

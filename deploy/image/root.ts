@@ -1,4 +1,4 @@
-// Writes the root file system of the image to a directory: Node and its libraries, the project and its dependencies.
+// Writes the image's root file system to a directory: Node and its libraries, the project and its dependencies.
 // Runs in the build stage, with the same Node binary that the image will contain.
 import { execFileSync } from 'node:child_process'
 import {

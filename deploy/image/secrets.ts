@@ -9,7 +9,7 @@ import { toSigningKeys } from '../../shared/runtime/signing-keys.ts'
 
 const usage = `Usage: secrets --database URL DIRECTORY
 
-Creates the missing secrets of compose.yaml in DIRECTORY. They are in separate subdirectories, so that a container can
+Creates the missing secrets for compose.yaml in DIRECTORY. They are in separate subdirectories, so that a container can
 mount only what it needs:
 
   read/token          READ_TOKEN

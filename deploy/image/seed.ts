@@ -18,8 +18,8 @@ const usage = `Usage: seed [FILE]
 Posts the assets of FILE (default: the demo catalogue) to cdnurl and metadata; existing assets are replaced. Like
 npm run seed, but needs no shell.
 
-  METADATA_URL         URL of metadata
-  CDNURL_URL           URL of cdnurl
+  METADATA_URL         metadata's URL
+  CDNURL_URL           cdnurl's URL
   WRITE_TOKEN[_FILE]   token that both services require for writes`
 
 const shape = { ...writeSettings, METADATA_URL: urlsOf(services.metadata), CDNURL_URL: urlsOf(services.cdnurl) }

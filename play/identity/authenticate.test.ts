@@ -102,13 +102,13 @@ test.each([
   expect([response.status, rejected]).toEqual([status, [reason]])
 })
 
-test('if a time claim of a token is not a number, the response says that times must be numbers', async () => {
+test("if a token's time claim is not a number, the response says that times must be numbers", async () => {
   const { play } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), iat: 'x' }))
   expect(await response.text()).toContain('its times must be numbers')
 })
 
-test('rejected tokens are not cached, and the signature of an expired token is not verified', async () => {
+test("rejected tokens are not cached, and an expired token's signature is not verified", async () => {
   const { play, verify, held, rejected } = setUp()
   held.keys = () => expect.unreachable('the key is not needed')
   const expired = await sign({ exp: inSeconds(-6) })

@@ -12,7 +12,7 @@ const MAX_TOKENS = 20_000
 /** The maximum total length of the cached tokens, in characters. Bounds the memory that long tokens take. */
 const MAX_CACHED_LENGTH = 32 * 1024 * 1024
 
-/** `until` is a timestamp of `performance.now()`. */
+/** `until` is a timestamp from `performance.now()`. */
 type CachedToken = { viewer: Viewer; until: number }
 
 type Deps = { verify: VerifyToken; onRejected: (rejection: Rejection) => void }
@@ -62,15 +62,15 @@ export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<
   }
 }
 
-/** @returns a function that responds with 403 if the id is not that of `viewer`, and otherwise returns undefined */
+/** @returns a function that responds with 403 if the id is not `viewer.id`, and otherwise returns undefined */
 export function rejectOther({ onRejected }: Pick<Deps, 'onRejected'>) {
   return (c: Context<PlayEnv>, userId: string | undefined) =>
     userId === c.get('viewer')?.id ? undefined : reject(c, 'user', onRejected)
 }
 
 /**
- * Rejects a request because of its token. A 403 has no challenge, because `insufficient_scope` would make
- * clients request another token, and no token of this user would help.
+ * Rejects a request because of its token. A 403 has no challenge, because `insufficient_scope` would make clients
+ * request another token, and no token for this user would help.
  */
 async function reject(c: Context<PlayEnv>, rejection: Rejection, onRejected: Deps['onRejected']): Promise<Response> {
   const { status, text } = rejections[rejection]

@@ -34,7 +34,7 @@ async function readText(body: Readable): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** The `max-age` of a `cache-control` header (RFC 9111, section 5.2.2.1). */
+/** The `max-age` in a `cache-control` header (RFC 9111, section 5.2.2.1). */
 function maxAgeOf(header: string | string[] | undefined): number | undefined {
   const [, seconds] = /(?:^|[\s,])max-age=(\d{1,9})(?![^\s,])/i.exec([header ?? []].flat().join()) ?? []
   return seconds === undefined ? undefined : Number(seconds) * 1_000

@@ -15,9 +15,9 @@ import { createTokenVerifier } from './verify-token.ts'
 export type Identity = {
   /** Sets `viewer`, or rejects the request. */
   authenticate: MiddlewareHandler<PlayEnv>
-  /** Rejects a `:userId` other than the id of `viewer`. */
+  /** Rejects a `:userId` other than `viewer.id`. */
   requireOwnId: MiddlewareHandler<PlayEnv>
-  /** Rejects a user id in a body if it is not the id of `viewer`. */
+  /** Rejects a user id in a body if it is not `viewer.id`. */
   rejectOther: (c: Context<PlayEnv>, userId: string) => Promise<Response> | undefined
   /** Like `authenticate`, but also accepts READ_TOKEN, which sets no `viewer`. */
   authenticateReader: MiddlewareHandler<PlayEnv>
@@ -25,7 +25,7 @@ export type Identity = {
   readers: SecurityScheme[]
 }
 
-/** Starts fetching the keys of the provider. The provider need not be up yet. */
+/** Starts fetching the provider's keys. The provider need not be up yet. */
 export function startIdentity(service: Service, provider: Provider, readToken: Secret | undefined): Identity {
   const { log, health, resources } = service
   const metrics = createIdentityMetrics(service.metrics)

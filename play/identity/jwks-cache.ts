@@ -43,9 +43,9 @@ type Deps = {
 }
 
 /**
- * Caches the keys of the identity provider. While the provider is down, jose's own remote key set fails as soon as its
- * keys are stale, and then fetches them for every token. This cache replaces good keys only with good ones, and its
- * fetch rate does not depend on the tokens that arrive.
+ * Caches the identity provider's keys. While the provider is down, jose's own remote key set fails as soon as its keys
+ * are stale, and then fetches them for every token. This cache replaces good keys only with good ones, and its fetch
+ * rate does not depend on the tokens that arrive.
  */
 export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   const shutdown = new AbortController()
@@ -57,8 +57,8 @@ export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   let lastRefresh = Number.NEGATIVE_INFINITY
   let waiting = 0
   const report = createTransitionLog(log, {
-    failing: 'cannot fetch the keys of the identity provider; using the last good keys for up to 24 h',
-    recovered: 'fetching the keys of the identity provider works again',
+    failing: "cannot fetch the identity provider's keys; using the last good keys for up to 24 h",
+    recovered: "fetching the identity provider's keys works again",
   })
 
   async function load(): Promise<void> {

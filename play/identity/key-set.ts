@@ -7,7 +7,7 @@ export const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 const MAX_KEYS = 100
 const MIN_RSA_BITS = 2_048
 
-/** Finds the key of a token by the algorithm and `kid` in its header. */
+/** Finds a token's key by the algorithm and `kid` in its header. */
 export type KeySet = JWTVerifyGetKey
 
 const Jwks = z.object({

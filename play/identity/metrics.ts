@@ -20,7 +20,7 @@ export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
   })
   const fetched = createLabelCounter(metrics, {
     name: 'identity_key_fetches_total',
-    help: 'Fetches of the keys of the identity provider, by outcome: succeeded or failed',
+    help: "Fetches of the identity provider's keys, by outcome: succeeded or failed",
     label: 'outcome',
     values: ['succeeded', 'failed'],
   })
@@ -30,7 +30,7 @@ export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
     exposeKeys(jwks) {
       new Gauge({
         name: 'identity_key_age_seconds',
-        help: 'Time since the keys of the identity provider were last fetched; NaN before the first successful fetch',
+        help: "Time since the identity provider's keys were last fetched; NaN before the first successful fetch",
         registers: [metrics],
         collect() {
           this.set((jwks.ageMs() ?? Number.NaN) / 1_000)

@@ -9,13 +9,13 @@ export const rejections = {
   malformed: { status: 401, text: 'the token is not a valid JWT' },
   algorithm: { status: 401, text: 'the token is not signed with RS256, ES256 or EdDSA' },
   key: { status: 401, text: 'the token is signed with a key that the identity provider does not publish' },
-  signature: { status: 401, text: 'the signature of the token is invalid' },
+  signature: { status: 401, text: "the token's signature is invalid" },
   issuer: { status: 401, text: 'the token is from another issuer' },
   audience: { status: 401, text: 'the token is for another audience' },
   expired: { status: 401, text: 'the token has expired' },
   'not-yet-valid': { status: 401, text: 'the token is not valid yet' },
   claims: { status: 401, text: 'the token needs a subject (sub) and an expiry (exp), and its times must be numbers' },
-  subject: { status: 403, text: 'the subject of the token is not a valid user id' },
+  subject: { status: 403, text: "the token's subject is not a valid user id" },
   user: { status: 403, text: 'the token belongs to another user' },
 } as const
 

@@ -10,7 +10,7 @@ const jwksUrl = z.string().refine(isAcceptable, {
 
 export const identitySettings = {
   AUTH_JWKS_URL: jwksUrl.optional().meta({
-    description: "URL of the identity provider's keys (JWKS); if set, plays require a token of the user",
+    description: "URL of the identity provider's keys (JWKS); if set, plays require the user's token",
   }),
   AUTH_ISSUER: z.string().optional().meta({ description: 'Issuer (iss) of user tokens' }),
   AUTH_AUDIENCE: z.string().optional().meta({ description: 'Audience (aud) that user tokens must name' }),

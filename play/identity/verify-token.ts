@@ -47,7 +47,7 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
 
   function keysOrThrow(): JWTVerifyGetKey {
     const keys = jwks.keys()
-    if (!keys) throw new UnavailableError('the keys of the identity provider are unavailable')
+    if (!keys) throw new UnavailableError("the identity provider's keys are unavailable")
     return keys
   }
 

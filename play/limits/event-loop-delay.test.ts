@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { sampleEventLoopDelay } from './event-loop-delay.ts'
 
-/** Returns the measured delay after turns of the event loop with these durations in milliseconds. */
+/** Returns the measured delay after event-loop turns with these durations in milliseconds. */
 function delayAfter(...turns: number[]): number {
   let now = 0
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })

@@ -4,13 +4,13 @@ const INTERVAL_MS = 50
 const SAMPLES = 4
 
 export type EventLoopDelay = Disposable & {
-  /** The minimum delay of the event loop over the last samples, in milliseconds. */
+  /** The minimum event-loop delay over the last samples, in milliseconds. */
   ms(): number
 }
 
 /**
- * Samples the delay of the event loop with one timer. Like CoDel (RFC 8289), it takes the minimum over an interval:
- * only a queue that does not drain keeps the minimum high.
+ * Samples the event-loop delay with one timer. Like CoDel (RFC 8289), it takes the minimum over an interval: only a
+ * queue that does not drain keeps the minimum high.
  *
  * Node's `monitorEventLoopDelay` cannot do this, because its histogram has no minimum over the last few samples.
  */

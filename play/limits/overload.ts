@@ -1,15 +1,15 @@
-/** The priorities of load shedding, lowest first. */
+/** The load-shedding priorities, lowest first. */
 export const PRIORITIES = ['console', 'reads', 'prefetch', 'watched', 'plays'] as const
 export type Priority = (typeof PRIORITIES)[number]
 
-/** Plays in flight, including prefetches and reports of watch time, and the delay of the event loop. */
+/** Plays in flight, including prefetches and reports of watch time, and the event-loop delay. */
 export type Load = { inFlight: number; delayMs: number }
 
 /** Maximum number of plays in flight. At full throughput, play completes this many in a few tenths of a second. */
 const MAX_IN_FLIGHT = 4_000
 
 /**
- * Requests of a priority are refused once either value reaches `start`, until both values are below `end`. The
+ * A priority's requests are refused once either value reaches `start`, until both values are below `end`. The
  * hysteresis keeps the edge from readmitting the load that overloaded it. Plays have no hysteresis, because each free
  * slot can serve a play.
  */

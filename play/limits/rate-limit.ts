@@ -11,7 +11,7 @@ import { createLogThrottle } from '../../shared/runtime/log-throttle.ts'
 import type { PlayEnv } from '../play-env.ts'
 import { createGcra, type Rate } from './gcra.ts'
 
-/** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
+/** The response headers for a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
 export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
 
 export type LimitOptions = {
@@ -22,7 +22,7 @@ export type LimitOptions = {
   onRefused: () => void
 }
 
-/** Limits the requests of each client, which is an IPv4 address or an IPv6 /64 network. */
+/** Limits the requests from each client, which is an IPv4 address or an IPv6 /64 network. */
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuseExcess = createLimit('client', options)
   return async function limitClients(c, next) {
@@ -33,8 +33,8 @@ export function limitClients({ trustedProxies, ...options }: LimitOptions): Midd
 }
 
 /**
- * Limits the plays of each user. Without a verified token, anyone can claim any id. The limit then applies to each pair
- * of user and client, so that nobody can use up the plays of another client.
+ * Limits each user's plays. Without a verified token, anyone can claim any id. The limit then applies to each pair of
+ * user and client, so that nobody can use up another client's plays.
  */
 export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
   const refuseExcess = createUserLimit('user', options)

@@ -10,10 +10,10 @@ const HEADER_NAME_PATTERN = /^[!#$%&'*+.^_`|~0-9a-z-]{1,100}$/i
 export const rightsSettings = {
   COUNTRY_HEADER: z
     .string()
-    .regex(HEADER_NAME_PATTERN, { error: 'must be the name of a header, such as cf-ipcountry' })
+    .regex(HEADER_NAME_PATTERN, { error: 'must be a header name, such as cf-ipcountry' })
     .transform((name) => name.toLowerCase())
     .optional()
-    .meta({ description: 'Header in which a trusted proxy names the country of the viewer (ISO 3166-1 alpha-2)' }),
+    .meta({ description: "Header in which a trusted proxy names the viewer's country (ISO 3166-1 alpha-2)" }),
 }
 
 type Settings = { COUNTRY_HEADER?: string | undefined; TRUSTED_PROXIES?: object | undefined }

@@ -39,7 +39,7 @@ test.each([
   },
 )
 
-test('the rights of a cached asset expire on time, without another load', () => {
+test("a cached asset's rights expire on time, without another load", () => {
   useFakeClock()
   vi.setSystemTime(startMs - 1)
   const metadata = license({ until: START })

@@ -23,7 +23,7 @@ export type LicensedMetadata = Omit<Metadata, 'rights'> & { terms?: Terms }
 
 /**
  * Decides whether a viewer may play an asset at the time `now`: `from` is inclusive, and `until` is exclusive. Lists
- * all reasons that apply, in the order of the properties of `Terms`.
+ * all reasons that apply, in the order of the properties in `Terms`.
  * @param now in milliseconds since the Unix epoch
  */
 export function checkEntitlement(terms: Terms, { country, plan }: Audience, now: number): Entitlement {
@@ -35,7 +35,7 @@ export function checkEntitlement(terms: Terms, { country, plan }: Audience, now:
   return { allow: reasons.length === 0, reasons }
 }
 
-/** A play that the rights of its asset do not allow. */
+/** A play that its asset's rights do not allow. */
 export type Refused = Omit<Entitlement, 'allow'>
 
 /** Returns why the viewer may not play the asset now; undefined if they may. */

@@ -26,7 +26,7 @@ function decode(text: string | null): Buffer {
   return Buffer.from(standard, 'base64')
 }
 
-/** Verifies the signature as CloudFront does: over the policy, with the public key of the key pair. */
+/** Verifies the signature as CloudFront does: over the policy, with the key pair's public key. */
 function isSigned({ searchParams }: URL, policy: string): boolean {
   return createVerify('RSA-SHA1')
     .update(policy)
@@ -92,7 +92,7 @@ describe('a custom policy', () => {
     },
   )
 
-  test('covers the path of the base URL, with the percent-encoding of the signed URL', () => {
+  test("covers the base URL's path, with the signed URL's percent-encoding", () => {
     const url = sign('clips/a/index.m3u8', 'custom', `${BASE}/a+b/`)
     expect(resourceOf(url)).toBe(`${BASE}/a%2Bb/clips/a/index.m3u8`)
     expect(policyOf(url)).toContain(`"${BASE}/a%2Bb/clips/a/*"`)

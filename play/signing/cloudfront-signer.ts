@@ -14,7 +14,7 @@ export type CloudFrontKey = {
 }
 
 /**
- * Signs URLs for CloudFront. The signature is in the query, which the segments of a playlist do not inherit
+ * Signs URLs for CloudFront. The signature is in the query, which a playlist's segments do not inherit
  * (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html).
  */
 export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey, policy }: CloudFrontKey): Signer {
@@ -42,14 +42,14 @@ function directoryOf(base: string, path: string): string {
   return `${directory}*`
 }
 
-/** Sets no start time, because the clock of CloudFront may be behind. */
+/** Sets no start time, because CloudFront's clock may be behind. */
 function toPolicy(resource: string, expires: number): string {
   return JSON.stringify({
     Statement: [{ Resource: resource, Condition: { DateLessThan: { 'AWS:EpochTime': expires } } }],
   })
 }
 
-/** Encodes a path as the library encodes a URL, because the library does not encode the resource of a custom policy. */
+/** Encodes a path as the library encodes a URL, because the library does not encode a custom policy's resource. */
 function encodeSegments(path: string): string {
   try {
     return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')

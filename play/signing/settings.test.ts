@@ -140,7 +140,7 @@ describe('keys', () => {
 })
 
 test.each([
-  [{ CDN_KEYS: KEYS }, 'CDN_BASE_URL, the URL of the CDN, must be set together with CDN_KEYS'],
+  [{ CDN_KEYS: KEYS }, "CDN_BASE_URL, the CDN's URL, must be set together with CDN_KEYS"],
   [{ CDN_BASE_URL: BASE }, 'CDN_BASE_URL with CDN_SIGNER=hmac needs CDN_KEYS'],
   [
     { CDN_BASE_URL: BASE, CDN_SIGNER: 'cloudfront', CDN_KEYS: KEYS },

@@ -30,7 +30,7 @@ const paths = z
 
 export const cdnBaseUrl = baseUrl
   .optional()
-  .meta({ description: 'URL of the CDN; if set, play signs relative URLs for it' })
+  .meta({ description: "The CDN's URL; if set, play signs relative URLs for it" })
 
 export const signingSettings = {
   CDN_BASE_URL: cdnBaseUrl,
@@ -48,7 +48,7 @@ export const signingSettings = {
   ),
   CLOUDFRONT_KEY_PAIR_ID: z
     .string()
-    .regex(/^[A-Z0-9]{1,64}$/, { error: 'must be the id of a public key of CloudFront, such as K2JCJMDEHXQW5F' })
+    .regex(/^[A-Z0-9]{1,64}$/, { error: 'must be the id of a CloudFront public key, such as K2JCJMDEHXQW5F' })
     .optional()
     .meta({ description: 'Id of the key pair, for CDN_SIGNER=cloudfront' }),
   CLOUDFRONT_PRIVATE_KEY: optionalSecret(
@@ -77,7 +77,7 @@ export async function signerOf(settings: SigningSettings): Promise<Signer | unde
   const given = required.filter((name) => settings[name] !== undefined)
   if (base === undefined) {
     if (given.length > 0)
-      throw new UsageError(`CDN_BASE_URL, the URL of the CDN, must be set together with ${given.join(' and ')}`)
+      throw new UsageError(`CDN_BASE_URL, the CDN's URL, must be set together with ${given.join(' and ')}`)
     return undefined
   }
   const { CDN_KEYS, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = settings

@@ -6,7 +6,7 @@ import type { Signer } from '../../shared/signing/signer.ts'
 /** Long enough that many viewers get the same URL, which shared caches can then serve. */
 const MAX_WINDOW_S = 300
 
-/** Returns the URL of an asset for players, valid at the time of the call. */
+/** Returns an asset's URL for players, valid at the time of the call. */
 export type PlayerUrl = () => string
 
 type Options = {
@@ -24,7 +24,7 @@ type Signed = { url: string; from: number; until: number }
 
 /**
  * Returns a function that turns stored URLs into URLs for players. A URL is signed once per time window; all other
- * reads only check the clock. All URLs of a window expire at the same time, so that caches see one URL per asset.
+ * reads only check the clock. All URLs in a window expire at the same time, so that caches see one URL per asset.
  */
 export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now }: Options) {
   const ttl = ttlMs / 1_000

@@ -36,7 +36,7 @@ export const unlimited: Capacity = {
   maxBytes: () => Number.POSITIVE_INFINITY,
 }
 
-/** There is no room for the new ids of a view or batch. The client may retry after an operator has made room. */
+/** There is no room for the new ids in a view or batch. The client may retry after an operator has made room. */
 export class CountsFullError extends UnavailableError {
   override name = 'CountsFullError'
   override readonly status = 507
@@ -45,8 +45,8 @@ export class CountsFullError extends UnavailableError {
 type Counts = Record<'asset' | 'user', Pick<CountMap, 'get' | 'size' | 'bytes'>>
 
 /**
- * The counts are outside V8's heap, but count towards its limit, because operators derive the memory limit of a
- * container from the heap limit.
+ * The counts are outside V8's heap, but count towards its limit, because operators derive a container's memory limit
+ * from the heap limit.
  */
 export function isHeapFull({ maxBytes }: Pick<Capacity, 'maxBytes'>, { asset, user }: Counts): boolean {
   return asset.bytes() + user.bytes() > maxBytes()
@@ -102,7 +102,7 @@ export function watchHeap(): Disposable & Pick<Capacity, 'maxBytes'> {
 
 /**
  * The maximum size of the old generation, which contains all data that outlives a few collections. V8 reports only the
- * limit of the heap, which also includes the young generation.
+ * heap limit, which also includes the young generation.
  */
 function oldGenerationBytes(): number {
   const options = [process.env.NODE_OPTIONS, ...process.execArgv].join(' ')

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import type { ByteReader } from './byte-reader.ts'
 import { CorruptCheckpointError } from './checkpoint-format.ts'
 
-/** Makes the content of a block available, and returns its size. */
+/** Makes a block's content available, and returns its size. */
 export async function fillBlock(reader: ByteReader): Promise<number> {
   await reader.fill(4)
   const size = reader.uint32()

@@ -24,7 +24,7 @@ export function encodeBlock(content: Uint8Array): Buffer {
   return Buffer.concat([encodeSize(content.length), content])
 }
 
-/** Encodes the length that precedes the content of a block. */
+/** Encodes the length that precedes a block's content. */
 export function encodeSize(size: number): Buffer {
   const encoded = Buffer.alloc(4)
   encoded.writeUInt32LE(size)

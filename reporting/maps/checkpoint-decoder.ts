@@ -16,7 +16,7 @@ import { type CountState, createCountState } from './count-state.ts'
 import type { Kept } from './kept.ts'
 import { createKnownIds } from './known-ids.ts'
 
-/** The rules of this process, and how many recent events it keeps. */
+/** The rules that this process uses, and how many recent events it keeps. */
 export type Judging = { rules?: RulesVersion; kept?: Kept }
 
 /**

@@ -71,7 +71,7 @@ test('encoding does not block the event loop, even if it yields only empty chunk
   expect(new Set(turnsAtChunks).size).toBe(10)
 })
 
-test('the incomplete file of a killed process is removed, and its last complete checkpoint is loaded', async () => {
+test("a killed process's incomplete file is removed, and its last complete checkpoint is loaded", async () => {
   {
     using file = await open()
     await save(file, stateOf(3))
@@ -112,7 +112,7 @@ describe('a file that cannot be read', () => {
 
   test.each([
     ['one of the last three corrupt files', 'corrupt', 3],
-    ['of another version', 'VIEWCKPT'.padEnd(60), 5],
+    ['from another version', 'VIEWCKPT'.padEnd(60), 5],
   ])('is kept for inspection if it is %s', async (_, content, kept) => {
     using file = await open()
     for (let n = 0; n < 5; n += 1) {

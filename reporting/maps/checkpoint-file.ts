@@ -13,15 +13,15 @@ import { UnknownVersionError } from './checkpoint-format.ts'
 import { acquireLock } from './checkpoint-lock.ts'
 import type { CountState } from './count-state.ts'
 
-/** The name of the checkpoint in DATA_DIR, unless reporting is embedded. */
+/** The checkpoint's name in DATA_DIR, unless reporting is embedded. */
 export const CHECKPOINT = 'checkpoint-reporting'
 
-/** Each version of the view rules has its own checkpoint, so verdicts of different rules are never mixed. */
+/** Each version of the view rules has its own checkpoint, so verdicts from different rules are never mixed. */
 export function toCheckpointPath(path: string, rules: RulesVersion): string {
   return rules === DEFAULT_RULES ? path : `${path}-${rules}`
 }
 
-/** How many set-aside checkpoints to keep per reason. All checkpoints of other releases are kept. */
+/** How many set-aside checkpoints to keep per reason. All checkpoints from other releases are kept. */
 const MAX_ASIDE = 3
 
 /** The counts in the checkpoint belong to another log, or to the log before it was recreated. */

@@ -13,16 +13,16 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 4 | the version |
  * | block | the header as JSON |
  * | block, for each producer | a `ProducerEntry` as JSON |
- * | 16, for each known id | its key; the ids of the previous generation come first |
+ * | 16, for each known id | its key; the previous generation's ids come first |
  * | 1 + n + 1 to 8, for each asset, then each user, with views that are not qualified | the length of the id, the id in ASCII, the number of these views as a varint (LEB128) |
  * | 1 + n + 1 to 8, for each asset, then each user | the same, but with the number of all views |
- * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
+ * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the sketch's registers |
  * | blocks, for each rule | the events that the rule still remembers, each with its clock; 1,024 in each block but the last |
- * | 3 blocks, for each page of verdicts, then for each page of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
+ * | 3 blocks, for each page of verdicts, then for each page of keyed views | a `PageEntry` as JSON, each record's offset in 4 bytes, and the records |
  * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | block | only with rules that require watch time: the numbers of views that wait for watch time, by second, as `WaitingEntries` in JSON |
- * | block, for each page of verdicts | the marks of its records in 4 bytes each; empty if all are 0 |
+ * | block, for each page of verdicts | its records' marks in 4 bytes each; empty if all are 0 |
  * | 3 blocks, for each page of reports whose views are not in the log yet | the same as for each page of verdicts |
  * | … | the watch times in milliseconds, in the same format as the views by minute, hour and day |
  * | 32 | the SHA-256 of everything before it |
@@ -36,7 +36,7 @@ export const VERSION_WITHOUT_RULES = 1
 export const CHECKSUM = 'sha256'
 export const CHECKSUM_BYTES = 32
 
-/** The maximum size of an entry: the length of the id, the id of at most 128 bytes, and a varint. */
+/** An entry's maximum size: the length of the id, the id (at most 128 bytes), and a varint. */
 export const MAX_ID_ENTRY_BYTES = 1 + 128 + 8
 
 const number = z.int().nonnegative()
@@ -49,7 +49,7 @@ export const HeaderWithoutRules = z.object({
   lost: z.object({ views: number, gaps: z.array(SerialRange) }),
   isComplete: z.boolean(),
   seconds: z.array(z.tuple([number, number])),
-  /** `asset`: the seed of the viewers. Release 0.2.0 requires a seed for `user` too. */
+  /** `asset`: the seed for the viewers. Release 0.2.0 requires a seed for `user` too. */
   seeds: byAssetAndUser,
   /** The number of entries of each kind. */
   sizes: z.object({ producers: number, previousIds: number, currentIds: number, assets: number, users: number }),
@@ -94,7 +94,7 @@ export class CorruptCheckpointError extends Error {
   override name = 'CorruptCheckpointError'
 }
 
-/** The file may be a checkpoint of another release. */
+/** The file may be a checkpoint from another release. */
 export class UnknownVersionError extends Error {
   override name = 'UnknownVersionError'
 }

@@ -30,7 +30,7 @@ export function exposeCheckpoints(metrics: Metrics, status: () => CheckpointStat
   })
   new Gauge({
     name: 'checkpoint_write_seconds',
-    help: 'Duration of the last successful write of the checkpoint',
+    help: 'Duration of the last successful checkpoint write',
     registers,
     collect() {
       this.set((status()?.last?.durationMs ?? 0) / 1_000)

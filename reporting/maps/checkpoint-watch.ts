@@ -16,7 +16,7 @@ export function toWatchHeader({ early, series }: FrozenWatch): WatchHeader {
   return { seriesSince: series.since, earlyReports: early.length, steps: series.steps.length }
 }
 
-/** Encodes the watch-time state, and the marks of the verdicts. */
+/** Encodes the watch-time state, and the verdicts' marks. */
 export function* encodeWatch(watch: FrozenWatch, verdicts: readonly FrozenPage[]): Generator<Uint8Array> {
   yield encodeJson(watch.waiting)
   for (const { marks = [] } of verdicts) yield encodeBlock(encodeMarks(marks))

@@ -72,7 +72,7 @@ test('checkpoints do not affect the counts, and a restart continues from the las
   )
 })
 
-test('a checkpoint of many users contains none of the views counted while it is encoded', async () => {
+test('a checkpoint with many users contains none of the views counted while it is encoded', async () => {
   const state = createCountState()
   const counts = createViewCounts(unlimited, state)
   const users = 100_000
@@ -96,7 +96,7 @@ test('a checkpoint of many users contains none of the views counted while it is 
   expect(counts.top('user', 'views', 1)).toMatchObject([{ id: 'user-0', views: 1 + chunks.length }])
 })
 
-test('the top 1,000 of a loaded checkpoint stay exact', async () => {
+test('the top 1,000 in a loaded checkpoint stay exact', async () => {
   const state = createCountState()
   const counts = createViewCounts(unlimited, state)
   const countUser = (target: typeof counts, n: number) => target.count({ assetId: 'a', userId: `user-${n}` })
@@ -121,7 +121,7 @@ test('ids of the maximum length and the largest counts are preserved', async () 
   expect(ids.map((id) => counts.asset.get(id))).toEqual([1, 1, 1])
 })
 
-test('the events of view rules are preserved, even if they fill several pages', async () => {
+test('the events that view rules remember are preserved, even if they fill several pages', async () => {
   const original = open(createCountState({ kept }))
   const views = (from: number) =>
     Array.from({ length: 9_000 }, (_, n) => ({ id: `${from + n}`, assetId: 'a', userId: `u${(from + n) % 8_000}`, at }))

@@ -93,7 +93,7 @@ test('a read-only checkpoint is never written, and the status is failing', async
   expect(store.disk.attempts).toBe(0)
 })
 
-test('an interval that exceeds the maximum of a Node timer does not elapse immediately', async () => {
+test("an interval that exceeds a Node timer's maximum does not elapse immediately", async () => {
   await using store = openStore({ everyMs: 365 * 86_400_000 })
   store.count()
   await sleep(50)

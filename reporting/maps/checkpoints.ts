@@ -12,10 +12,10 @@ import { freezeState } from './frozen-state.ts'
  */
 const MIN_PAUSE = 20
 
-/** The longest delay of a Node timer. */
+/** A Node timer's longest delay. */
 const MAX_WAIT_MS = 2 ** 31 - 1
 
-/** Timeout of the last write. It leaves time for in-flight requests within the limit of a graceful shutdown. */
+/** Timeout for the last write. It leaves time for in-flight requests within a graceful shutdown's limit. */
 const SHUTDOWN_MS = 4_000
 
 /** The outcome of the writes, for the metrics. */
@@ -24,7 +24,7 @@ export type CheckpointStatus = {
   ageMs: number
   /** True if the last attempt to write failed, or the file is read-only. */
   isFailing: boolean
-  /** The last successful write of this process. */
+  /** The last successful write by this process. */
   last: { bytes: number; durationMs: number } | undefined
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createCountMap } from './count-map.ts'
 
-test('the count of an id is the number of its increments', () => {
+test("an id's count is the number of its increments", () => {
   const counts = createCountMap()
   expect(counts.get('a')).toBeUndefined()
   expect([counts.increment('a'), counts.increment('a'), counts.increment('constructor')]).toEqual([1, 2, 1])

@@ -4,9 +4,9 @@ import { createIdTable, type IdTable } from './id-table.ts'
 import { createTopList } from './top-list.ts'
 
 export type CountMap = {
-  /** The views of an id; undefined if it has none. */
+  /** An id's views; undefined if it has none. */
   get(id: string): number | undefined
-  /** The qualified views of an id. */
+  /** An id's qualified views. */
   qualified(id: string): number
   /** Adds one view, and returns the new number of views. */
   increment(id: string, isQualified?: boolean): number
@@ -16,7 +16,7 @@ export type CountMap = {
   qualify(id: string): void
   /** Sets the views of an id that has none. */
   restore(id: string, views: number): void
-  /** Sets how many views of an id are not qualified. Call it before `restore`. */
+  /** Sets how many of an id's views are not qualified. Call it before `restore`. */
   restoreNotQualified(id: string, views: number): void
   /** The number of ids that have views. */
   size(): number

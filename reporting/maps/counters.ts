@@ -23,7 +23,7 @@ export function createCounters(): Counters {
   let positive = 0
   let bytes = 0
 
-  /** Returns the values of a page. If the page is frozen, copies it first. */
+  /** Returns a page's values. If the page is frozen, copies it first. */
   function toWritable(number: number): Float64Array {
     // V8 would turn an array with a large hole into a slow dictionary.
     while (pages.length < number) pages.push(undefined)

@@ -3,7 +3,7 @@ import type { RulesVersion } from '../rules/rule-sets.ts'
 import type { VerdictRecord } from '../verdict-record.ts'
 import { explainWatchTime } from '../watch/explain-watch-time.ts'
 
-/** The watch time of a view, and the log's clock. */
+/** A view's watch time, and the log's clock. */
 type Watched = { watchedMs: number | undefined; now: number }
 
 export function toExplanation(record: VerdictRecord, rule: RulesVersion, watched: Watched): ViewExplanation {

@@ -29,7 +29,7 @@ export type FrozenState = AsyncDisposable &
     watch: FrozenWatch | undefined
   }
 
-/** The watch-time state, without the marks of the verdicts. */
+/** The watch-time state, without the verdicts' marks. */
 export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series: FrozenSeries }
 
 /**

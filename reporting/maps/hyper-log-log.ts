@@ -1,7 +1,7 @@
 /** The standard error is 0.65 % (0.83 / sqrt(2^14)). */
 const REGISTER_BITS = 14
 export const REGISTERS = 2 ** REGISTER_BITS
-/** The numbers of high and low bits of a hash that do not select the register. */
+/** The numbers of high and low bits in a hash that do not select the register. */
 const HIGH_BITS = 21
 const LOW_BITS = 32 - REGISTER_BITS
 /** For each rank, the probability that a hash has a larger rank. A lookup is faster than computing the power. */
@@ -9,7 +9,7 @@ const CHANCES = Float64Array.from({ length: HIGH_BITS + LOW_BITS + 2 }, (_, rank
 
 /**
  * A HyperLogLog sketch. It estimates the number of distinct hashes with the historic inverse probability estimator,
- * which needs no corrections and never decreases: each change of a register adds the inverse of its probability (Ting,
+ * which needs no corrections and never decreases: each change to a register adds the inverse of its probability (Ting,
  * "Streamed approximate counting of distinct elements", KDD 2014).
  */
 export type Sketch = {
@@ -37,7 +37,7 @@ export function restoreSketch(registers: Uint8Array, estimate: number): Sketch {
   return { registers, estimate, chance: sum / REGISTERS }
 }
 
-/** Adds a hash of 53 bits to the sketch. */
+/** Adds a 53-bit hash to the sketch. */
 export function addHash(sketch: Sketch, hash: number): void {
   const index = hash & (REGISTERS - 1)
   const rank = rankOf(hash)

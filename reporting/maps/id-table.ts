@@ -3,22 +3,22 @@ import { createNumberIndex } from './number-index.ts'
 
 const PAGE_IDS = 1_024
 const FIRST_PAGE_BYTES = 1_024
-/** The length of an id is stored in one byte. */
+/** An id's length is stored in one byte. */
 const MAX_ID_BYTES = 255
 
 export type IdTable = {
   /** The number of ids. Ids are never removed, so the first `size()` ids are a snapshot. */
   size(): number
-  /** The number of an id; undefined if the table does not contain it. */
+  /** An id's number; undefined if the table does not contain it. */
   find(id: string): number | undefined
-  /** Returns the number of an id, and adds the id if the table does not contain it. */
+  /** Returns an id's number, and adds the id if the table does not contain it. */
   add(id: string): number
   /** Like `add`, but faster for many ids. */
   addAll(ids: readonly string[]): number[]
   idOf(number: number): string
   /** The size in memory, in bytes. */
   bytes(): number
-  /** Writes the length of an id as one byte, then the id in ASCII. Returns the offset after the id. */
+  /** Writes an id's length as one byte, then the id in ASCII. Returns the offset after the id. */
   write(number: number, target: Buffer, offset: number): number
 }
 
@@ -39,7 +39,7 @@ export function createIdTable(): IdTable {
   const wanted = Buffer.alloc(MAX_ID_BYTES)
   let wantedLength = 0
 
-  /** The offset of an id in its page; 0 for a negative number. */
+  /** An id's offset in its page; 0 for a negative number. */
   function startOf(number: number): number {
     return number < 0 ? 0 : (pageOf(number).starts[number % PAGE_IDS] ?? 0)
   }
@@ -82,7 +82,7 @@ export function createIdTable(): IdTable {
     return size - 1
   }
 
-  /** Returns the number of the wanted id, and adds the id if the table does not contain it. */
+  /** Returns the wanted id's number, and adds the id if the table does not contain it. */
   function addWanted(hash: number): number {
     const found = index.find(hash, isWanted)
     if (found >= 0) return found

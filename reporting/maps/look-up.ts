@@ -2,7 +2,7 @@ import type { CountLookup, Counts, ListedViews, LookedUpCounts } from '../../sha
 import type { CountedBy } from '../count-store.ts'
 import type { ViewCounts } from './view-counts.ts'
 
-/** The counts of many ids; see CountStore. */
+/** The counts for many ids; see CountStore. */
 export function lookUp(counts: Pick<ViewCounts, 'counts' | 'findKeyed'>, ids: CountLookup): LookedUpCounts {
   const { events, details } = ids
   const find = (by: CountedBy, own: readonly string[]): Found[] => own.map((id) => [id, counts.counts(by, id)])
@@ -16,7 +16,7 @@ export function lookUp(counts: Pick<ViewCounts, 'counts' | 'findKeyed'>, ids: Co
   }
 }
 
-/** The views of many ids; see CountStore. */
+/** The views for many ids; see CountStore. */
 export function listViews(
   { views, findKeyed }: Pick<ViewCounts, 'views' | 'findKeyed'>,
   { assets, users, events }: CountLookup,

@@ -25,7 +25,7 @@ export const checkpointEvery = duration(
 const USUAL_LOAD_MS = 500
 
 type Options = {
-  /** The path of the checkpoint without its extension. */
+  /** The checkpoint's path without its extension. */
   path: string
   /** The interval between two checkpoints; 0 for no checkpoints. */
   everyMs: number
@@ -77,7 +77,7 @@ export async function openMapCountStore({
 
   async function startOver(loaded: LogPosition, found: string): Promise<CountStore> {
     await checkpoints?.[Symbol.asyncDispose]()
-    const reason = `it contains counts of the log ${loaded.incarnation}, but the log is ${found}`
+    const reason = `it contains counts from the log ${loaded.incarnation}, but the log is ${found}`
     await file.setAside(new ForeignCheckpointError(reason))
     return open(create())
   }

@@ -31,13 +31,13 @@ describeWatchTime({
 })
 
 /**
- * A checkpoint of the last release without view rules. Asset a has a view by u, a view by v, and a direct count for u;
- * asset b has a view by u.
+ * A checkpoint from the last release without view rules. Asset a has a view by u, a view by v, and a direct count for
+ * u; asset b has a view by u.
  */
 const WITHOUT_RULES =
   'VklFV0NLUFQBAAAACwEAAHsiaWQiOiJzdG9yZSIsInBvc2l0aW9uIjp7ImluY2FybmF0aW9uIjoibG9nIiwic2VxdWVuY2UiOjJ9LCJ2aWV3cyI6NCwibG9zdCI6eyJ2aWV3cyI6MSwiZ2FwcyI6W3sicHJvZHVjZXIiOiJwIiwiZnJvbSI6MiwidG8iOjJ9XX0sImlzQ29tcGxldGUiOnRydWUsInNlY29uZHMiOltdLCJzZWVkcyI6eyJhc3NldCI6MSwidXNlciI6Mn0sInNpemVzIjp7InByb2R1Y2VycyI6MSwicHJldmlvdXNJZHMiOjAsImN1cnJlbnRJZHMiOjEsImFzc2V0cyI6MiwidXNlcnMiOjJ9fQsAAABbInAiLDMsMiwwXZ2vCFAiK217rMLZQRREqIsBYgEBYQMBdgEBdQNg3M6VvMuPnVMXGE/xlWAkIgIRr9/i400f1cUpfvbo4Q=='
 
-test('the views in a checkpoint of a release without view rules are pending, and later views are judged', async () => {
+test('the views in a checkpoint from a release without view rules are pending, and later ones are judged', async () => {
   const state = await decode(Buffer.from(WITHOUT_RULES, 'base64'))
   const counts = createMapCountStore({ state })
   const position = { stream: 'log', sequence: 2 }

@@ -18,7 +18,7 @@ describe('more per-asset counts than the maximum', () => {
     expect(viewsOf(series, 'b')).toEqual({ since: START + HOUR, views: [0, 0, 1, 0] })
   })
 
-  test('do not evict the series of all assets together', () => {
+  test('do not evict the series for all assets together', () => {
     const series = createSeriesMap({ max: MAX })
     for (let hour = 0; hour < 4; hour += 1) series.add([hourOf(hour, ['a', 'b'])], START + hour * HOUR)
     expect(viewsOf(series)).toEqual({ since: START - 35 * 24 * HOUR + 3 * HOUR, views: [2, 2, 2, 2] })
@@ -78,7 +78,7 @@ function hourOf(hour: number, assets: string[]): StepAddition {
   }
 }
 
-/** The views of four hours. */
+/** The views in four hours. */
 function viewsOf(series: SeriesMap, assetId?: string) {
   const range: SeriesRange = { step: 'hour', assetId, from: START, to: START + 4 * HOUR }
   const { since, counts } = series.read(range)

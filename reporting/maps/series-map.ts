@@ -68,12 +68,12 @@ export function createSeriesMap({ max, since = {} }: Options): SeriesMap {
   }
 }
 
-/** Returns the counts of frozen series, so that another map can add them. */
+/** Returns the counts in frozen series, so that another map can add them. */
 export function* thawSteps({ steps }: FrozenSeries): Generator<StepAddition> {
   for (const { step, at, total, assets } of steps) yield { step, at, total, assets: toCounts(assets) }
 }
 
-/** The counts of all minutes, all hours, or all days. */
+/** The counts for all minutes, all hours, or all days. */
 function createStepTable(step: SeriesStep, options: { max: number; since: number | undefined }) {
   const totals = new Map<number, StepCount>()
   const assets: StepCounts = createStepCounts({ ...options, stepMs: STEP_MS[step] })

@@ -7,11 +7,11 @@ import { createYielder } from '../../shared/runtime/yielder.ts'
 const SHARD_BITS = 8
 
 export type ShardedMap<Value> = {
-  /** Determines the shard of each id. A map with the same seed can restore ids shard by shard, in half the time. */
+  /** Determines each id's shard. A map with the same seed can restore ids shard by shard, in half the time. */
   seed: number
   get(id: string): Value | undefined
   /**
-   * Replaces the value of an id, and returns the new value.
+   * Replaces an id's value, and returns the new value.
    * @param change receives the value, and true if the value is frozen and must not be modified in place
    */
   update(id: string, change: (value: Value | undefined, isFrozen: boolean) => Value): Value

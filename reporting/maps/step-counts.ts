@@ -4,9 +4,9 @@ import type { StepCount } from '../series.ts'
 export type FrozenCounts = { ids: ReadonlyMap<string, number>; size: number; numbers: Float64Array }
 
 type Counts = {
-  /** The index of each id. */
+  /** Each id's index. */
   ids: Map<string, number>
-  /** The views of each id, and how many of them are qualified. */
+  /** Each id's views, and how many of them are qualified. */
   numbers: Float64Array
   isFrozen: boolean
 }
@@ -19,7 +19,7 @@ export type StepCounts = {
   drop(at: number): void
   /** Drops the oldest steps until at most `max` counts remain. */
   dropExcess(): void
-  /** Freezes the counts of a step without copying them. */
+  /** Freezes a step's counts without copying them. */
   freeze(at: number): FrozenCounts | undefined
 }
 

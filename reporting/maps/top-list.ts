@@ -5,7 +5,7 @@ export type TopList = {
   list(): ViewCount[]
   /** Returns false if an id with at most this count cannot enter the list, so its exact count is not needed. */
   mayRank(atMost: number): boolean
-  /** Records the count of an id after it has risen by one. */
+  /** Records an id's count after it has risen by one. */
   increment(id: string, views: number): void
   /** Sets the count of an id that has none. */
   restore(id: string, views: number): void
@@ -34,7 +34,7 @@ export function createTopList(countOf: (id: string) => number): TopList {
     if (candidates.size > 2 * MAX_TOP) list()
   }
 
-  /** Returns true if the last view of the id moved it ahead of the last id of the previous cut. */
+  /** Returns true if the id's last view moved it ahead of the last id of the previous cut. */
   function hasJustPassedCut(id: string, views: number): boolean {
     if (last === undefined) return views === 1
     // Compares numbers first, because comparing strings takes longer.

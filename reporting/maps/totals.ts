@@ -2,7 +2,7 @@ import type { Audit } from '../../shared/contracts/audit.ts'
 import type { SkippedMessage } from '../../shared/contracts/event-batch.ts'
 import { countSkipped, type Verdicts } from '../engine.ts'
 
-/** The counts of the audit, except `views` and `qualified`. For `qualified`, call qualifiedOf(). */
+/** The audit's counts, except `views` and `qualified`. For `qualified`, call qualifiedOf(). */
 export type Totals = Pick<Audit, 'pending' | 'notQualified' | 'direct' | 'retried' | 'rejected'>
 
 export function createTotals(): Totals {
@@ -14,7 +14,7 @@ export function qualifiedOf({ views, totals }: { views: number; totals: Totals }
   return Object.values(notQualified).reduce((rest, number) => rest - number, views - pending - direct)
 }
 
-/** Adds the counts of a batch to the totals. */
+/** Adds a batch's counts to the totals. */
 export function addVerdicts(
   totals: Totals,
   { views, retried, keysReused }: Verdicts,

@@ -3,7 +3,7 @@ import { createDelegatingStore } from './delegating-store.ts'
 
 /**
  * A store whose counts were loaded from a checkpoint. The first batch or report shows whether the counts belong to the
- * current log. If they do not, `startOver` opens an empty store that replaces the loaded one, so that the counts of two
+ * current log. If they do not, `startOver` opens an empty store that replaces the loaded one, so that counts from two
  * logs are never mixed.
  */
 export function createVerifiedStore(

@@ -22,14 +22,14 @@ import { fromMark } from './watched-views.ts'
 /** The synchronous part of a CountStore. CountStore documents the functions that have no comment here. */
 export type ViewCounts = {
   counts(by: CountedBy, id: string): Counts | undefined
-  /** The views of an asset or user. */
+  /** An asset's or user's views. */
   views(by: CountedBy, id: string): number
   size(by: CountedBy): number
   top(by: CountedBy, of: RankedBy, limit: number): TopEntry[]
   /** @throws CountsFullError */
   count(play: Play): PlayCounts
   position(): LogPosition | undefined
-  /** @throws CountsFullError if the new ids of the batch exceed the capacity, in which case nothing changes */
+  /** @throws CountsFullError if the batch's new ids exceed the capacity, in which case nothing changes */
   apply(batch: CountBatch): Verdicts | undefined
   lost(): LostViews
   /** The last view with this idempotency key. */

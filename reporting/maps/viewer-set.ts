@@ -1,6 +1,6 @@
 import { addHash, changesSketch, createSketch, type Sketch } from './hyper-log-log.ts'
 
-/** Up to this number, the viewers of an asset are counted exactly. */
+/** Up to this number, an asset's viewers are counted exactly. */
 export const MAX_EXACT = 1_000
 /** Up to this number of hashes, comparing all of them takes no longer than a lookup in a hash table. */
 const MAX_LISTED = 8
@@ -8,7 +8,7 @@ const MAX_LISTED = 8
 /** A hash table with open addressing. The size of `slots` is a power of two, and free slots are 0. */
 type Table = { slots: Float64Array; size: number }
 
-/** The distinct viewers of an asset, as hashes: a list for a few, a table for up to 1,000, and a sketch beyond that. */
+/** An asset's distinct viewers, as hashes: a list for a few, a table for up to 1,000, and a sketch beyond that. */
 export type ViewerSet = number[] | Table | Sketch
 
 /**

@@ -3,10 +3,10 @@ import { createShardedMap, type FrozenMap } from './sharded-map.ts'
 import { addViewer, countViewers, type ViewerSet } from './viewer-set.ts'
 
 export type Viewers = {
-  /** Determines the shard of each asset; see ShardedMap. */
+  /** Determines each asset's shard; see ShardedMap. */
   seed: number
   add(assetId: string, userId: string): void
-  /** The number of distinct viewers of an asset: exact up to 1,000, and within 2 % above that. */
+  /** The number of an asset's distinct viewers: exact up to 1,000, and within 2 % above that. */
   count(assetId: string): number
   /** Sets the viewers of an asset that has none. */
   restore(assetId: string, viewers: ViewerSet): void
@@ -14,7 +14,7 @@ export type Viewers = {
   freeze(): FrozenMap<ViewerSet>
 }
 
-/** The distinct viewers of each asset. */
+/** Each asset's distinct viewers. */
 export function createViewers(seed?: number): Viewers {
   const viewers = createShardedMap<ViewerSet>(seed)
   return {

@@ -11,7 +11,7 @@ export type WaitingViews = {
 }
 
 export function createWaitingViews(): WaitingViews {
-  /** In chronological order, because the clock of the log never goes backwards. */
+  /** In chronological order, because the log's clock never goes backwards. */
   const waiting = new Map<number, Waiting>()
 
   function add(second: number, { unreported, reported }: Waiting): void {

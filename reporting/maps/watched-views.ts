@@ -11,18 +11,17 @@ import { createSeriesMap, type SeriesMap, type SeriesSince } from './series-map.
 import type { Totals } from './totals.ts'
 import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 
-/** `id`: the key of the report. */
+/** `id`: the report's key. */
 type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 
-/** The watch-time state. The watch time of a view is stored as the mark of its verdict. */
+/** The watch-time state. A view's watch time is stored as its verdict's mark. */
 export type WatchedViews = WatchState & {
   records: RecentRecords<EarlyRecord>
   waiting: WaitingViews
   /** The total watch time of the views played in each step. The `views` of each step contain milliseconds. */
   series: SeriesMap
   /**
-   * Applies the changes of a batch to views of earlier batches. Must be called before the batch's own views are
-   * recorded.
+   * Applies a batch's changes to views from earlier batches. Must be called before the batch's own views are recorded.
    */
   apply(verdicts: Verdicts, clock: number, into: { counts: { asset: CountMap; user: CountMap }; totals: Totals }): void
 }
@@ -90,7 +89,7 @@ export function keepsOpen(version: RulesVersion): ((old: VerdictRecord, newest: 
   return watchRuleOf(version) && ((old, newest) => isOpen(old.clock, newest.clock))
 }
 
-/** 0 is the mark of a view without a report. */
+/** 0 is the mark for a view without a report. */
 export function toMark(watchedMs: number | undefined): number {
   return watchedMs === undefined ? 0 : watchedMs + 1
 }

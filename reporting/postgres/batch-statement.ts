@@ -109,7 +109,7 @@ function toWrites({ changed, ids }: Outcome): string[] {
 
 /**
  * Forgets producers whose last message has expired. If more than the maximum remain, also forgets those that have been
- * silent longest. The deduplicator applies the same rules to the producers of the batch.
+ * silent longest. The deduplicator applies the same rules to the batch's producers.
  */
 function toForgotten(batch: CountBatch, { forgotten, next }: Outcome, excess: number): string[] {
   const { first = 1 } = batch

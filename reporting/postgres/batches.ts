@@ -29,7 +29,7 @@ type Deps = Limits & {
   run: Run
   /** Runs statements even while the database is considered down. */
   probe: Run
-  /** Creates the verdict partitions of the given days. */
+  /** Creates the verdict partitions for the given days. */
   ensure: (days: readonly number[]) => Promise<void>
   rules?: RulesVersion
 }
@@ -37,10 +37,10 @@ type Deps = Limits & {
 export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
- * Applies each batch in one statement that compares and sets the position. Commits are asynchronous: if a crash loses
- * a commit, the position and the counts roll back together, and the batch is read from the log again. The state after
- * the last batch is cached; it stays valid until another batch moves the position. The statement also compares the id
- * of the last batch, because another batch may have reached the same position after a failover.
+ * Applies each batch in one statement that compares and sets the position. Commits are asynchronous: if a crash loses a
+ * commit, the position and the counts roll back together, and the batch is read from the log again. The state after the
+ * last batch is cached; it stays valid until another batch moves the position. The statement also compares the last
+ * batch's id, because another batch may have reached the same position after a failover.
  */
 export function createBatches({
   run,

@@ -25,7 +25,7 @@ class DeadlineError extends Error {
   }
 }
 
-/** @param sockets receives the open sockets, because a pool cannot close the sockets of a hung server */
+/** @param sockets receives the open sockets, because a pool cannot close a hung server's sockets */
 export function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
   function openSocket(): Socket {
     const socket = new Socket()
@@ -43,7 +43,7 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'reporting',
   })
-  // Without a listener, the error of a lost connection would crash the process. A statement that runs on the
+  // Without a listener, the error from a lost connection would crash the process. A statement that runs on the
   // connection fails in any case.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))

@@ -8,10 +8,10 @@ import { toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
 import { candidatesColumn, cutColumns, type Ranking } from './top.ts'
 
-/** The counts of an asset or user. */
+/** An asset's or user's counts. */
 type CountRow = { id: string; views: number; qualified: number }
 
-/** The distinct users of an asset. If `hashes` is empty, `viewers` is an estimate. */
+/** An asset's distinct users. If `hashes` is empty, `viewers` is an estimate. */
 type ViewersRow = { assetId: string; viewers: number; hashes: readonly number[] }
 
 export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {

@@ -47,7 +47,7 @@ export function assertJudgedKept({ judged, verdicts, rules }: FrozenState): void
 
 /**
  * Copies the verdicts, page by page.
- * @returns the origin of the current incarnation of the log
+ * @returns the origin of the log's current incarnation
  */
 export async function copyVerdicts(send: Send, { verdicts, rules, position, clock }: FrozenState): Promise<number> {
   const origins = new Map<string, number>()
@@ -67,7 +67,7 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position, cloc
     return origin
   }
 
-  /** A row in the default partition would prevent the partition of its day from being created later. */
+  /** A row in the default partition would prevent its day's partition from being created later. */
   async function addPartition(day: number): Promise<void> {
     if (partitions.has(day)) return
     partitions.add(day)

@@ -133,7 +133,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     expect(viewers).toBe(Math.max(copied?.viewers ?? 0, users.length))
   })
 
-  test('include a dead letter from before the first view, and a partition for the day of each verdict', async () => {
+  test("include a dead letter from before the first view, and a partition for each verdict's day", async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const [old, now] = [Date.now() - 2 * DAY_MS, Date.now()].map((time) => new Date(time).toISOString())

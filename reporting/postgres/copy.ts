@@ -29,7 +29,7 @@ export class UsedDatabaseError extends Error {
 }
 
 type Options = {
-  /** A URL for each host of the database. */
+  /** A URL for each database host. */
   urls: readonly Secret[]
   /** Receives the number of rows copied so far, and the total. */
   onProgress: (copied: number, total: number) => void

@@ -26,8 +26,8 @@ type Change = {
 }
 
 /**
- * The columns that a count statement returns after the columns of the state. `candidates` is the first of several
- * columns, one per ranking.
+ * The columns that a count statement returns after the state's columns. `candidates` is the first of several columns,
+ * one per ranking.
  */
 export const COUNT_COLUMNS = {
   assetViews: AFTER_STATE,
@@ -39,7 +39,7 @@ export const COUNT_COLUMNS = {
 /**
  * Returns one statement that updates the state and the counts if the condition holds. Every writer first updates the
  * only row of the state, so writers take turns and cannot deadlock.
- * @param columns further columns of the result
+ * @param columns further result columns
  */
 export function toCountStatement(
   { set, where, views, promoted = [], before = [], after = [] }: Change,
@@ -151,7 +151,7 @@ type Counted = { views: readonly CountedView[]; promoted: readonly Play[] }
 
 type Added = { views: number; qualified: number }
 
-/** What to add to the counts of each id, sorted by id so that adjacent index entries are updated together. */
+/** What to add to each id's counts, sorted by id so that adjacent index entries are updated together. */
 function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
 

@@ -21,7 +21,7 @@ const DISK_FULL = '53100'
 /** A statement failed. `isSettled` is true if the statement certainly changed nothing. */
 export class StatementError extends UnavailableError {
   override name = 'StatementError'
-  /** The SQLSTATE, or the code of the network error. */
+  /** The SQLSTATE, or the network error code. */
   readonly code: string
   readonly isSettled: boolean
   override readonly status: 503 | 507

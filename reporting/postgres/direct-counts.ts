@@ -25,7 +25,7 @@ export const RECEIPT_SECONDS = 60
  * that it finds proves that the count was committed earlier on the same server. While the second transaction waits for
  * a standby, counting continues.
  *
- * @returns a function that counts a play and returns the columns of COUNT_COLUMNS
+ * @returns a function that counts a play and returns the columns in COUNT_COLUMNS
  */
 export function createDirectCounts(run: Run): (play: Play) => Promise<readonly unknown[]> {
   const confirm = createBatcher({

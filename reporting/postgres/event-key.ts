@@ -8,9 +8,9 @@ const HALF = 8
 export type EventKey = { key: string; id: string }
 
 /**
- * Returns the key of an event id, as a UUID of 16 bytes. A UUID is its own key. The key of any other id ends with the
- * last 8 characters of the id. As a result, ids that increase with time or with a counter have adjacent keys, and the
- * part of the index with recent ids stays in memory.
+ * Returns the key for an event id, as a 16-byte UUID. A UUID is its own key. The key for any other id ends with the
+ * id's last 8 characters. As a result, ids that increase with time or with a counter have adjacent keys, and the part
+ * of the index with recent ids stays in memory.
  */
 export function toEventKey(eventId: string): EventKey {
   if (UUID.test(eventId)) return { key: eventId, id: '' }

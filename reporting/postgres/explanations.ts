@@ -26,7 +26,7 @@ const Because = z.tuple([z.string(), z.number()])
 
 /** Tolerated clock skew between play and the log. */
 const MAX_SKEW_MS = 3_600_000
-/** A UUID of version 7, which begins with a timestamp. */
+/** A version 7 UUID, which begins with a timestamp. */
 const UUID_V7 = /^([\da-f]{8})-([\da-f]{4})-7/
 
 /**
@@ -41,7 +41,7 @@ export function toExplanationQueries(eventId: string): string[] {
 
 /**
  * Selects the last view with an id, or the last dead letter if no view has the id.
- * @param sinceClock the earliest time of the log's clock to search
+ * @param sinceClock the earliest time to search, by the log's clock
  */
 export function toExplanationQuery(eventId: string, sinceClock?: number): string {
   const { key, id } = toEventKey(eventId)

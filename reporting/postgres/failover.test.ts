@@ -82,7 +82,7 @@ function toBatch(after: number, userId: string) {
   return { incarnation: 'log', after, through: after + 1, views: [view] }
 }
 
-/** Follows the live counts of users as a subscriber does. */
+/** Follows users' live counts as a subscriber does. */
 function follow(store: PostgresCountStore) {
   let users: Record<string, number> = {}
   const stop = store.follow(({ event, data }: LiveEvent) => {

@@ -18,7 +18,7 @@ import { toDatabaseUrl } from './settings.ts'
 const log = createLog({ name: 'reporting', level: 'silent' })
 const LOCK_NOT_AVAILABLE = '55P03'
 
-describe.skipIf(!hasPostgres)('failures of Postgres', () => {
+describe.skipIf(!hasPostgres)('Postgres failures', () => {
   let server: PostgresServer
   beforeAll(async () => {
     server = await startPostgres()
@@ -155,7 +155,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
     })
 
-    test('of a newer release is rejected with a reason that names both versions, until it is replaced', async () => {
+    test('from a newer release is rejected with a reason that names both versions, until it is replaced', async () => {
       const url = await server.createDatabase()
       {
         await using _ = await openUp(url)
@@ -207,7 +207,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     test('a host that is down or read-only is skipped', async () => {
       const [readOnly, url] = [await server.createDatabase(), await server.createDatabase()]
       {
-        // A standby has the schema of its primary.
+        // A standby has its primary's schema.
         await using _ = await openUp(readOnly)
       }
       await setReadOnly(readOnly, 'on')
@@ -287,7 +287,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(rows).toEqual([{ is_complete: false }])
   })
 
-  test('live counts start over with a snapshot if another change reuses the number of a lost version', async () => {
+  test("live counts start over with a snapshot if another change reuses a lost version's number", async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))

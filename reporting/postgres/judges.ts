@@ -61,7 +61,7 @@ export function createJudges({ run, rules }: Deps) {
 }
 
 /**
- * The state of a judge depends only on the log up to its position, so the judge can continue from there to any later
+ * A judge's state depends only on the log up to its position, so the judge can continue from there to any later
  * position.
  */
 function isBefore(earlier: KnownState, { position, origin }: KnownState): boolean {
@@ -90,7 +90,7 @@ export async function restoreJudge(
       const [key, id, assetId, userId, at, clock, ...position] = Row.parse(row)
       judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
       after = `and (origin, sequence, index) > (${position.join(', ')})`
-      // The clock never goes backwards, so the page after a full page can start at the clock of this row.
+      // The clock never goes backwards, so the page after a full page can start at this row's clock.
       if (rows.length === pageRows) from = clock
     }
     spanMs = rows.length === pageRows ? FIRST_SPAN_MS : Math.min(2 * spanMs, MAX_SPAN_MS)

@@ -13,7 +13,7 @@ import {
 import { toEventId, toEventKey } from './event-key.ts'
 import { toIdArray, toUuidArray } from './literals.ts'
 
-/** Where the verdict of a view is stored. */
+/** Where a view's verdict is stored. */
 export type VerdictPlace = { clock: number; sequence: number; index: number; origin: number }
 
 /** An early report, whose view is not in the log yet. `number` is its number among all early reports, in log order. */
@@ -51,7 +51,7 @@ export function toWatchQuery({ views, watched = [] }: CountBatch): string {
       from reporting.early_report where key = any(${reports}))`
 }
 
-/** All views counted before this time of the log's clock have closed. */
+/** All views counted before this time by the log's clock have closed. */
 const OPEN_SINCE = `(select clock - ${OPEN_MS} from reporting.state)`
 
 export function toKnownViews(rows: z.infer<typeof WatchRows.views>): KnownWatch['views'] {

@@ -26,7 +26,7 @@ export type KnownState = {
   clock: number
   /** The number of keyed views so far. */
   keyed: number
-  /** The incarnation of the log and the version of the rules to which the last verdicts belong. */
+  /** The log incarnation and the rules version to which the last verdicts belong. */
   origin: { number: number; rules: string | undefined }
   /** The looked-up producers; undefined for a producer that is not in the database. */
   serials: ReadonlyMap<string, LastSerial | undefined>

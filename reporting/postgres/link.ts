@@ -22,7 +22,7 @@ export type Link = AsyncDisposable & {
   state(): DependencyState
   /** Why Postgres is down. */
   reason(): string | undefined
-  /** The id of the store; undefined until Postgres has been up once. */
+  /** The store's id; undefined until Postgres has been up once. */
   storeId(): string | undefined
   /**
    * Runs statements in one transaction. Fails immediately while Postgres is down.

@@ -35,8 +35,8 @@ export function toTextArray(texts: readonly string[]): string {
 }
 
 /**
- * Encodes any text as JSON in printable ASCII: Postgres rejects NUL and lone surrogates, and the encoding of the
- * database may lack other characters.
+ * Encodes any text as JSON in printable ASCII: Postgres rejects NUL and lone surrogates, and the database's encoding
+ * may lack other characters.
  */
 export function toAscii(text: string): string {
   return JSON.stringify(text).replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)

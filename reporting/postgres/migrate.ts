@@ -7,7 +7,7 @@ const CHECK_TIMEOUT_MS = 1_000
 const TIMEOUT_MS = 30_000
 /**
  * While a migration waits for a lock, for example one held by a backup, reads queue behind it. The wait is therefore
- * shorter than the timeout of a read, and the next poll retries the migration.
+ * shorter than the read timeout, and the next poll retries the migration.
  */
 const LOCK_TIMEOUT = `set local lock_timeout = '200ms'`
 
@@ -46,7 +46,7 @@ export async function migrate(database: Database, steps: readonly string[] = mig
   }, TIMEOUT_MS)
 }
 
-/** Takes the lock, and returns the version of the schema, which is 0 for an empty database. */
+/** Takes the lock, and returns the schema version, which is 0 for an empty database. */
 async function readVersion(send: Send): Promise<number> {
   const [[isCreated] = []] = await send(`select pg_advisory_xact_lock(${LOCK}); select ${EXISTS}`)
   if (!isCreated) {

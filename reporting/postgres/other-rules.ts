@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 
 const TIMEOUT_MS = 1_000
 
-/** The views in the database were judged by other view rules. Verdicts of different rules must not be mixed. */
+/** The views in the database were judged by other view rules. Verdicts from different rules must not be mixed. */
 export class OtherRulesError extends UnavailableError {
   override name = 'OtherRulesError'
   constructor(found: string, rules: string) {

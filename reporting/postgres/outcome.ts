@@ -17,7 +17,7 @@ export type Outcome = {
   next: Omit<KnownState, 'batch'>
   /** The producers to write. */
   changed: [string, LastSerial][]
-  /** The producers of the batch that the database must forget. */
+  /** The batch's producers that the database must forget. */
   forgotten: string[]
   /** The ids to write, with their generations. */
   ids: [string, number][]
@@ -25,7 +25,7 @@ export type Outcome = {
   keyed: KeyedView[]
   /** The reports to write because their views are not in the log yet, by key. */
   early: [string, NumberedReport][]
-  /** Returns where the database stores the verdict of a view of an earlier batch. */
+  /** Returns where the database stores the verdict for a view from an earlier batch. */
   placeOf: (view: OpenView) => VerdictPlace
 }
 

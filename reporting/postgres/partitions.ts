@@ -32,8 +32,8 @@ export function createPartition(day: number): string {
 }
 
 /**
- * Manages the partitions of the verdicts, one per day of the log's clock. If a partition cannot be created, the
- * verdicts of that day go to the default partition, so that counting continues.
+ * Manages the verdict partitions, one per day of the log's clock. If a partition cannot be created, the verdicts of
+ * that day go to the default partition, so that counting continues.
  */
 export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   /** The days whose partitions this instance has tried to create since the last maintenance. */
@@ -81,7 +81,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   }
 
   return {
-    /** Creates the partitions of the given days. Never rejects. */
+    /** Creates the partitions for the given days. Never rejects. */
     ensure,
     /** Creates the next partitions, drops the expired ones, and keeps the BRIN index up to date. */
     async maintain(): Promise<void> {
@@ -121,8 +121,8 @@ function toDelete(before: number): string {
 
 /**
  * During a replay, Postgres drops most requests to summarize an index automatically. It logs each dropped request with
- * the current statement, which may take megabytes. A partitioned index cannot be changed, so the index of each
- * partition is changed instead.
+ * the current statement, which may take megabytes. A partitioned index cannot be changed, so each partition's index is
+ * changed instead.
  */
 const AUTOSUMMARIZED = `select relname from pg_class
   where relkind = 'i' and relnamespace = 'reporting'::regnamespace and 'autosummarize=on' = any(reloptions)`

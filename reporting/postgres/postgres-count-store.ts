@@ -32,7 +32,7 @@ export type PostgresCountStore = CountStore &
   }
 
 type Options = Limits & {
-  /** A URL for each host of the database. */
+  /** A URL for each database host. */
   urls: readonly Secret[]
   maxConnections: number
   log: Logger

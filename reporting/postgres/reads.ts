@@ -90,7 +90,7 @@ function toCounts([views, qualified, viewers]: readonly unknown[]): Counts {
   return viewers === undefined ? counts : { ...counts, viewers: Number(viewers) }
 }
 
-/** In the row of an event, the column `views` contains the time of the event. */
+/** In an event's row, the column `views` contains the event's time. */
 function toLookup({ assets, users, events = [] }: CountLookup): string {
   const keys = toIdArray(events.map(toKeyedKey))
   return [
@@ -102,7 +102,7 @@ function toLookup({ assets, users, events = [] }: CountLookup): string {
   ].join(' union all ')
 }
 
-/** Indexes the rows of a lookup by kind and id. */
+/** Indexes a lookup's rows by kind and id. */
 function toFound(rows: Rows) {
   const of = (kind: string) => new Map(rows.flatMap(([own, id, ...row]) => (own === kind ? [[String(id), row]] : [])))
   return { asset: of('asset'), user: of('user'), event: of('event') }

@@ -7,7 +7,7 @@ export const migrations = [
   create table reporting.state (
     is_only boolean primary key default true check (is_only),
     store_id uuid not null default gen_random_uuid(),
-    -- Rises with each change of the counts.
+    -- Rises with each change to the counts.
     version bigint not null default 0,
     -- The batch that set the position.
     batch text,
@@ -81,7 +81,7 @@ export const migrations = [
     add asset_cut_qualified_id text collate "C",
     add user_cut_qualified bigint,
     add user_cut_qualified_id text collate "C";
-  -- If the viewers of an asset were copied as an estimate, known_viewers is lower than viewers.
+  -- If an asset's viewers were copied as an estimate, known_viewers is lower than viewers.
   alter table reporting.asset_views
     add qualified bigint not null default 0,
     add viewers bigint not null default 0,
@@ -91,7 +91,7 @@ export const migrations = [
   alter table reporting.top_candidate
     add of text not null default 'views', drop constraint top_candidate_pkey, add primary key (by, of, id);
   create table reporting.not_qualified (reason text primary key, views bigint not null) with (fillfactor = 10);
-  -- The distinct users of the assets, as hashes.
+  -- The assets' distinct users, as hashes.
   create table reporting.viewer (asset_id text collate "C", hash bigint, primary key (asset_id, hash));
   -- The last views with idempotency keys, numbered in log order. The key is a digest of the event id.
   create table reporting.keyed_view (
@@ -102,7 +102,7 @@ export const migrations = [
     user_id text not null
   );
   create index on reporting.keyed_view (number);
-  -- The incarnations of the log, and the versions of the rules that judged their views.
+  -- The log's incarnations, and the versions of the rules that judged their views.
   create table reporting.verdict_origin (origin integer primary key, incarnation text not null, rules text not null);
   -- Partitioned by day of the log's clock. No column is nullable, because nulls would enlarge each row.
   create table reporting.verdict (
@@ -132,7 +132,7 @@ export const migrations = [
   `,
   `
   -- The views played in each minute (m), hour (h) and day (d). "at" is the start of the step, in milliseconds since
-  -- 1970. The rows of all assets together have an empty asset id.
+  -- 1970. The rows for all assets together have an empty asset id.
   create table reporting.series (
     step "char",
     at bigint,
@@ -141,7 +141,7 @@ export const migrations = [
     qualified bigint not null,
     primary key (step, at, asset_id)
   ) with (fillfactor = 70);
-  -- After a copy of in-memory counts: the start of the first steps that have counts of single assets.
+  -- After a copy of in-memory counts: the start of the first steps that have per-asset counts.
   alter table reporting.state add series_hour_since bigint, add series_day_since bigint;
   `,
   `

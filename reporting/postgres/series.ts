@@ -67,7 +67,7 @@ function toSource(rows: readonly SeriesRow[]): string {
 
 /**
  * The first row has the clock and the first step that is kept. Each step is looked up by the whole key: without
- * statistics, Postgres might scan the index entries of all assets.
+ * statistics, Postgres might scan the index entries for all assets.
  */
 export function toSeriesQuery(range: SeriesRange, hasWatch: boolean): string {
   const { step, assetId = ALL_ASSETS } = range

@@ -10,7 +10,7 @@ const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
 /** The values of target_session_attrs that are treated as read-write, because the store writes. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
-/** The URL of Postgres, parsed into one URL per host. When printed, each URL shows only its host and database. */
+/** The Postgres URL, parsed into one URL per host. When printed, each URL shows only its host and database. */
 export const databaseUrl = z
   .string({ error: FORM })
   .transform((text, context) => {
@@ -21,12 +21,12 @@ export const databaseUrl = z
   .optional()
   .meta(
     secretMeta(
-      'URL of Postgres for the counts; if it lists several hosts, separated by commas, the one that accepts writes is used; unset: counts in memory',
+      'Postgres URL for the counts; if it lists several hosts, separated by commas, the one that accepts writes is used; unset: counts in memory',
       'credentials',
     ),
   )
 
-/** @param url the URL of one host */
+/** @param url one host's URL */
 export function toDatabaseUrl(url: string): Secret {
   const { host, pathname } = new URL(url)
   return toSecret(url, host + pathname)

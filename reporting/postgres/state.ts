@@ -3,14 +3,14 @@ import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { LogReport } from '../count-store.ts'
 import { fromAscii } from './literals.ts'
 
-/** The part of the state that every instance polls, and that the statement of each batch returns. */
+/** The part of the state that every instance polls, and that each batch's statement returns. */
 export type State = {
   /** Increases with each change to the counts. */
   version: number
   position: LogPosition | undefined
   /** The number of reports so far. */
   reports: number
-  /** The last report about the log, and its age by the clock of the database. */
+  /** The last report about the log, and its age by the database's clock. */
   report: LogReport | undefined
   reportAgeMs: number
 }
@@ -43,7 +43,7 @@ const Row = z.tuple([
   z.coerce.number().nullable(),
 ])
 
-/** Parses the columns of STATE_COLUMNS. */
+/** Parses the columns in STATE_COLUMNS. */
 export function toState(row: readonly unknown[]): State {
   const [version, incarnation, sequence, reports, reportIncarnation, end, oldest, ageMs] = Row.parse(
     row.slice(0, AFTER_STATE),

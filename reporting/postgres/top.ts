@@ -11,7 +11,7 @@ export const RANKINGS: readonly Ranking[] = (['asset', 'user'] as const).flatMap
 /** Above this number, the candidates are cut to the first MAX_TOP. */
 export const MAX_CANDIDATES = 2 * MAX_TOP
 
-/** The columns with the counts of an asset or user. */
+/** The columns with an asset's or user's counts. */
 export function countColumns(by: CountedBy): string {
   return by === 'asset' ? 'views, qualified, viewers' : 'views, qualified'
 }

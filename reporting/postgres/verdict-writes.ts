@@ -23,7 +23,7 @@ export function toVerdictWrites(batch: CountBatch, known: KnownState, { verdicts
   ]
 }
 
-/** The days of the log's clock to which the verdicts of a batch belong. */
+/** The days, by the log's clock, to which a batch's verdicts belong. */
 export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[] {
   const clocks = [...verdicts.views, ...toRejected(batch, next.clock)].map(({ clock }) => toDay(clock))
   return [...new Set(clocks)]
@@ -68,7 +68,7 @@ export function toBecause(because: { id: string; at: number } | undefined): stri
 }
 
 /**
- * Before the first view, the clock of the log is unknown, so the retention of a dead letter starts at the current time.
+ * Before the first view, the log's clock is unknown, so a dead letter's retention starts at the current time.
  */
 function toRejected({ skipped = [] }: CountBatch, clock: number): Row[] {
   const fields = { ...REJECTED, at: 0, clock: clock || Date.now(), asset_id: '', user_id: '', because: '' }

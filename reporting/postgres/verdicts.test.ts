@@ -27,7 +27,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   })
   afterAll(() => server?.[Symbol.asyncDispose]())
 
-  test('an instance that takes over within the window of a rule judges views as the previous instance would', async () => {
+  test("an instance that takes over within a rule's window judges views as the previous instance would", async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -90,7 +90,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(read).toBeLessThan(5 * verdicts)
   })
 
-  test('an instance that loses the race for a position discards the state of its batch', async () => {
+  test("an instance that loses the race for a position discards its batch's state", async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -201,7 +201,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       await eventually(async () => expect(await database.run(automatic, 1_000)).toEqual([]))
     })
 
-    test('of the next days are created in advance', async () => {
+    test('for the next days are created in advance', async () => {
       const url = await server.createDatabase()
       await using _ = await openUp(url)
       const names = [0, 1].map((days) => new Date(Date.now() + days * DAY * 1_000).toISOString().slice(0, 10))
@@ -250,7 +250,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain('x')).toMatchObject({ id: 'x', verdict: 'qualified' })
   })
 
-  test('an id that contains a time is found anywhere in the log, even if the clock of play was ahead', async () => {
+  test("an id that contains a time is found anywhere in the log, even if play's clock was ahead", async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const toId = (time: number) => {

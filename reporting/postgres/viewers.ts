@@ -6,8 +6,8 @@ import { toIdArray, toNumberArray } from './literals.ts'
 type CountedView = Play & { verdict?: Verdict }
 
 /**
- * Common table expressions that store the viewers of each asset, and count the new viewers in `new_viewers`. Views that
- * are not in the log add no viewers.
+ * Common table expressions that store each asset's viewers, and count the new viewers in `new_viewers`. Views that are
+ * not in the log add no viewers.
  */
 export function toViewerWrites(views: readonly CountedView[]): string[] {
   const pairs = toPairs(views)

@@ -8,7 +8,7 @@ import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 import type { Outcome } from './outcome.ts'
 import { toSeriesWrites, WATCHED_CODES } from './series.ts'
 
-/** Common table expressions that write the watch-time changes of a batch. */
+/** Common table expressions that write a batch's watch-time changes. */
 export function toWatchWrites(rule: WatchRule, known: KnownState, outcome: Outcome): string[] {
   const { verdicts, next, early } = outcome
   const growth = toWatchGrowth(verdicts)
@@ -38,7 +38,7 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
   ]
 }
 
-/** Counts the waiting views by second. When the views of a second close, adds them to the counts by reason. */
+/** Counts the waiting views by second. When a second's views close, adds them to the counts by reason. */
 function toWaitingWrites(rule: WatchRule, known: KnownState, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
   const [closed, open] = [true, false].map((isClosed) =>
@@ -66,7 +66,7 @@ function toOpenWrites(changes: Changes): string[] {
 }
 
 /**
- * Moves the views of closed seconds to the counts by reason. The batch's own changes in these seconds are added
+ * Moves the views from closed seconds to the counts by reason. The batch's own changes in these seconds are added
  * directly, without being stored first.
  */
 function toClosedWrites(

@@ -34,13 +34,13 @@ export type EventWindow = {
   events(): KnownEvents
 }
 
-/** Keeps events in a compact encoding: as objects, the events of a minute would take most of the heap. */
+/** Keeps events in a compact encoding: as objects, a minute's events would take most of the heap. */
 export function createEventWindow({ key, windowMs, keeps }: Pick<ViewRule, 'key' | 'windowMs' | 'keeps'>): EventWindow {
   const [hasAsset, hasUser] = [key.includes('assetId'), key.includes('userId')]
   const index = createRecordIndex(BUCKETS)
   const pages: RecordPage[] = []
   let firstPage = 0
-  /** The number of the next record. */
+  /** The next record's number. */
   let next = 0
   let latest = Number.NEGATIVE_INFINITY
 

@@ -32,7 +32,7 @@ const step = fc.record({
   restart: fc.nat(9).map((n) => n === 0),
 })
 
-test('the rules remember the last events of the window, even after a restore', () => {
+test('the rules remember the last events in the window, even after a restore', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const log: Judged[] = []

@@ -11,11 +11,11 @@ export type Judgement =
   | { verdict: Extract<Verdict, 'qualified'>; reason?: undefined; because?: undefined }
   | { verdict: Extract<Verdict, 'not-qualified'>; reason: string; because: RuleEvent }
 
-/** Judges the views of the log, in log order, by all rules that do not require watch time. */
+/** Judges the views in the log, in log order, by all rules that do not require watch time. */
 export type Judge = {
   /**
-   * @param clock the latest time so far at which the log stored a message, in milliseconds since 1970. Unlike the times
-   *   of events, it never goes backwards, so the remembered events depend only on the log.
+   * @param clock the latest time so far at which the log stored a message, in milliseconds since 1970. Unlike event
+   *   times, it never goes backwards, so the remembered events depend only on the log.
    */
   judge(event: RuleEvent, clock: number): Judgement
   /** Restores an event that was judged earlier, for all rules. Events must be restored in log order. */

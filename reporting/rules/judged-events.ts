@@ -15,7 +15,7 @@ export type KnownEvents = Iterable<Judged> & {
   encoded(size: number): Iterable<Uint8Array>
 }
 
-/** The records of a page. A record is an event as `eventCodec` encodes it, followed by its clock. */
+/** A page's records. A record is an event as `eventCodec` encodes it, followed by its clock. */
 type Records = { bytes: Buffer; starts: Uint32Array }
 
 /** Returns a snapshot of the events in the pages, without the expired ones. */

@@ -12,7 +12,7 @@ export type RulesVersion = keyof typeof ruleSets
 
 export const DEFAULT_RULES: RulesVersion = 'v1'
 
-/** The rule of a version that requires watch time, if it has one. */
+/** A version's rule that requires watch time, if it has one. */
 export function watchRuleOf(version: RulesVersion): WatchRule | undefined {
   const rules: readonly Rule[] = ruleSets[version]
   return rules.find(isWatchRule)

@@ -31,7 +31,7 @@ export type WatchRule = {
   unreported: string
   /**
    * Returns the watch time that a view needs to qualify, in whole milliseconds.
-   * @param duration the duration of the asset in seconds, if it is known
+   * @param duration the asset's duration in seconds, if it is known
    */
   requiredMs(duration: number | undefined): number
 }

@@ -8,7 +8,7 @@ type Watched = WatchTime & {
   now: number
 }
 
-/** Returns what watch time adds to the explanation of a view; undefined if the rules do not require watch time. */
+/** Returns what watch time adds to a view's explanation; undefined if the rules do not require watch time. */
 export function explainWatchTime({ version, now, clock, requiredMs, watchedMs }: Watched) {
   const rule = watchRuleOf(version)
   if (!rule) return undefined

@@ -29,7 +29,7 @@ export function toWaitingChanges({ views, grown }: Pick<Verdicts, 'views' | 'gro
   return changes
 }
 
-/** Returns true if the views of a second have closed: reports no longer count for them. */
+/** Returns true if a second's views have closed: reports no longer count for them. */
 export function hasClosed(second: number, clock: number): boolean {
   return second < openSince(clock)
 }
@@ -39,7 +39,7 @@ export function hasQualified({ view, beforeMs }: Growth): boolean {
   return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
 }
 
-/** Returns the growth of watch times as additions to a series whose `views` contain milliseconds. */
+/** Returns the growth in watch times as additions to a series whose `views` contain milliseconds. */
 export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
   return [
     ...views.map(({ assetId, at, watchedMs = 0 }) => ({ assetId, at, views: watchedMs })),

@@ -19,7 +19,7 @@ export function toSecond(clock: number): number {
   return Math.floor(clock / 1_000)
 }
 
-/** The earliest second whose views are still open at the given time of the log's clock. */
+/** The earliest second whose views are still open at the given time by the log's clock. */
 export function openSince(clock: number): number {
   return toSecond(clock) - OPEN_S
 }

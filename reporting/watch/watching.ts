@@ -6,10 +6,10 @@ import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-
 export const IGNORED_REPORTS = ['unknown-view', 'other-play', 'unused'] as const
 export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
 
-/** A view of an earlier batch whose watch time has grown, and its watch time before the batch. */
+/** A view from an earlier batch whose watch time has grown, and its watch time before the batch. */
 export type Growth = { view: OpenView; beforeMs: number | undefined }
 
-/** A view of the batch. Its verdict changes with its watch time. */
+/** A view in the batch. Its verdict changes with its watch time. */
 type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; duration?: number | undefined }
 
 /** Applies the reports of one batch, in log order. */
@@ -22,9 +22,9 @@ export type Watching = {
 }
 
 export function createWatching({ rule, early, find }: WatchState): Watching {
-  /** The last view of the batch with each id. */
+  /** The batch's last view with each id. */
   const batchViews = new Map<string, BatchView>()
-  /** The views of earlier batches for which the batch has reports, by id. */
+  /** The views from earlier batches for which the batch has reports, by id. */
   const earlier = new Map<string, OpenView | undefined>()
   /** The earlier views whose watch times have grown, and their watch times before the batch. */
   const before = new Map<OpenView, number | undefined>()

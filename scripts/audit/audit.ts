@@ -77,7 +77,7 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
       differences.push(...(await compareAll(reporting, comparison)))
     }
   }
-  // The first verdicts of a truncated log depend on messages that the log no longer has.
+  // The first verdicts in a truncated log depend on messages that the log no longer has.
   const minClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
   const verdicts = recount.verdicts.filter((verdict) => isInStretch(verdict) && verdict.clock > minClock)
   const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)

@@ -6,7 +6,7 @@ import type { ReportingReader } from './reporting.ts'
 const DAY_MS = 86_400_000
 const ASSET_CONCURRENCY = 16
 
-/** Compares the views per day. As in compareCounts, each count must lie between two counts of the log. */
+/** Compares the views per day. As in compareCounts, each count must lie between two of the log's counts. */
 export async function compareDays(
   reporting: Pick<ReportingReader, 'days'>,
   { recount, catchUp, extra }: Comparison,
@@ -23,8 +23,8 @@ export async function compareDays(
 }
 
 /**
- * Compares the daily views of each asset in reporting with those in the recount, for the days that reporting keeps. If
- * an asset differs, lets the recount catch up and compares the asset again, because reporting may have counted more.
+ * Compares each asset's daily views in reporting with those in the recount, for the days that reporting keeps. If an
+ * asset differs, lets the recount catch up and compares the asset again, because reporting may have counted more.
  */
 export async function compareAssetDays(
   reporting: Pick<ReportingReader, 'days'>,

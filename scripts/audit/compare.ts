@@ -4,7 +4,7 @@ import type { ReportingReader } from './reporting.ts'
 
 const IDS_PER_LOOKUP = 1_000
 const EXPLAIN_CONCURRENCY = 16
-/** Above this number, the viewer count of an asset may be an estimate. */
+/** Above this number, an asset's viewer count may be an estimate. */
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
 export const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
@@ -13,7 +13,7 @@ type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'use
 
 export type Comparison = {
   recount: Recount
-  /** Continues the recount up to the current position of reporting. */
+  /** Continues the recount up to reporting's current position. */
   catchUp: () => Promise<void>
   /** The number of views that are not in the log. */
   extra: number
@@ -27,7 +27,7 @@ export function compareViews({ views, direct }: Audit, { totals }: Pick<Recount,
   return compare('views', views, totals.views + direct)
 }
 
-/** Compares the totals of one snapshot with the totals of the log up to the same position. */
+/** Compares one snapshot's totals with the log's totals up to the same position. */
 export function compareTotals(audit: Audit, { totals }: Recount): Differences {
   const { direct, pending } = audit
   const reasons = new Set([...totals.notQualified.keys(), ...Object.keys(audit.notQualified)])

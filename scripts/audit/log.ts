@@ -3,8 +3,8 @@ import type { EventLog, LogBatch } from '../../shared/event-log/event-log.ts'
 import type { LogEntry } from './recount.ts'
 
 /**
- * Yields the entries of the log after a position, in order, up to and including the sequence `through`.
- * @throws the errors of EventLog.read
+ * Yields the log's entries after a position, in order, up to and including the sequence `through`.
+ * @throws the errors that EventLog.read throws
  */
 export async function* readEntries(
   eventLog: Pick<EventLog, 'read'>,

@@ -25,10 +25,10 @@ reporting serves. Exits with status 1 if any of them differs. Safe to run while 
 
   --from N       compares only the verdicts of messages from this sequence on (default: the first in the log)
   --to N         compares only the verdicts of messages up to this sequence (default: the last one counted)
-  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+  --port N       the edge's port, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
                  REPORTING_URL, but not NATS_URL
 
-  REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
+  REPORTING_URL  reporting's URL (default: http://127.0.0.1:${services.reporting.port})
   READ_TOKEN     token for reads that name users, if reporting requires one
   NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
 
@@ -82,5 +82,5 @@ function print(lines: readonly string[]): void {
 function toSequence(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
-  throw new UsageError(`${flag} is "${text}": it must be a sequence number of the log`)
+  throw new UsageError(`${flag} is "${text}": it must be a sequence number in the log`)
 }

@@ -4,7 +4,7 @@ import { judgeOneByOne, message, toLog } from '../../reporting/reference.test-su
 import { drawnMessage, judgeLog, toBatch, toLog as toWatchedLog } from '../../reporting/watch-reference.test-suite.ts'
 import { createRecount } from './recount.ts'
 
-test('for any log, the recount agrees with the engine of reporting on every verdict', () => {
+test("for any log, the recount agrees with reporting's engine on every verdict", () => {
   fc.assert(
     fc.property(fc.array(message, { maxLength: 40 }), (drawn) => {
       const log = toLog(drawn)

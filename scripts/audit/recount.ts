@@ -2,14 +2,14 @@ import type { RejectedRange } from '../../shared/contracts/event-batch.ts'
 import type { View, WatchedView } from '../../shared/contracts/view.ts'
 import { createWatchTimes } from './watch-time.ts'
 
-/** A message of the log, or a dead letter. `at`: when the log stored it, in milliseconds since 1970. */
+/** A message in the log, or a dead letter. `at`: when the log stored it, in milliseconds since 1970. */
 export type LogEntry = {
   sequence: number
   at: number
   views: View[]
   /** Watch-time reports. `index` is the number of `views` that precede a report. */
   watched?: WatchedView[] | undefined
-  /** The serials of a dead letter. */
+  /** A dead letter's serials. */
   serials: RejectedRange[]
   /** The number of events in a dead letter; 1 if the dead letter cannot be read. */
   rejected: number
@@ -20,7 +20,7 @@ export type Rules = 'v1' | 'v2'
 
 /** `watchedMs`: the total watch time of these views, in milliseconds. */
 export type Numbers = { views: number; qualified: number; watchedMs: number }
-/** `clock`: the highest `at` of the messages up to this one, in milliseconds since 1970. */
+/** `clock`: the highest `at` among the messages up to this one, in milliseconds since 1970. */
 export type Verdict = {
   id: string
   sequence: number
@@ -89,7 +89,7 @@ export function createRecount(rules: Rules = 'v1') {
     return false
   }
 
-  /** Returns the previous play of the same asset and user if the new play repeats it. */
+  /** Returns the previous play of the same asset by the same user if the new play repeats it. */
   function findRepeated(play: Play): Play | undefined {
     const pair = `${play.assetId}\n${play.userId}`
     const previous = lastPlays.get(pair)

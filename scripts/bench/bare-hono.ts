@@ -1,7 +1,7 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 
-/** The baseline: a Hono app that returns the JSON of a play and does nothing else. */
+/** The baseline: a Hono app that returns a play's JSON and does nothing else. */
 const app = new Hono().post('/play/asset/:assetId/user/:userId', (c) =>
   c.json({
     id: c.req.param('assetId'),

@@ -61,7 +61,7 @@ const PARTS = {
 type PartName = keyof typeof PARTS
 const partNames = Object.keys(PARTS) as PartName[]
 
-/** The rows of `--capabilities`, by name. */
+/** The rows for `--capabilities`, by name. */
 const ROWS = {
   identity: 'identity, tokens cached',
   limits: 'limits per client and user',
@@ -116,7 +116,7 @@ async function startWith(names: PartName[], { row, system: shared, natsOptions }
   return withResources({ ...target, pids, tokens: parts.find((part) => part.tokens)?.tokens }, stack)
 }
 
-/** Runs all services in one process. The table shows its CPU time in the column of play. */
+/** Runs all services in one process. The table shows its CPU time in play's column. */
 async function startOneProcess() {
   const { process, play, reporting, ...rest } = await startEmbedded()
   await seed(rest)

@@ -54,7 +54,7 @@ await runCommand({ name: 'node scripts/bench/checkpoint.ts', usage, options }, a
   print(`start of reporting until it serves correct counts: ${((performance.now() - startedAt) / 1_000).toFixed(2)} s`)
 })
 
-/** Stands in for queue-listener: posts a log of views to reporting, one view of each user in turn. */
+/** Stands in for queue-listener: posts a log of views to reporting, one view by each user in turn. */
 function createLog({ url }: ServiceProcess, users: number) {
   let end = 0
   const userId = (n: number) => `user-${n % users}@example.com`

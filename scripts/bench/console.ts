@@ -107,7 +107,7 @@ async function appendViews({ nats: { url } }: System, signal: AbortSignal): Prom
   }
 }
 
-/** Measures the frames per second of a page, and the time between frames in milliseconds. */
+/** Measures a page's frames per second, and the time between frames in milliseconds. */
 async function framesOf(page: Page): Promise<{ perSecond: number; p99: number; max: number }> {
   // The code is a string, because it runs in the page, where the globals differ.
   const intervals = await page.evaluate<number[]>(`(async () => {

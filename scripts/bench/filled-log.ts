@@ -22,7 +22,7 @@ export type FilledLog = AsyncDisposable &
   LogSize & {
     url: string
     bytes: number
-    /** @throws Error unless reporting serves exactly the counts of the log */
+    /** @throws Error unless reporting serves exactly the log's counts */
     verify(reporting: string): Promise<void>
   }
 
@@ -59,7 +59,7 @@ async function append(url: string, views: number, toPlay: (n: number) => Pick<Ne
   await Promise.all(Array.from({ length: PRODUCERS }, () => appendAll(eventLog.producer('/bench'))))
 }
 
-/** The fields of a view besides its asset and user. */
+/** A view's fields besides its asset and user. */
 function toRecord() {
   const [requestId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')]
   const traceparent = `00-${requestId}-${spanId}-00`

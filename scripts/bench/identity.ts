@@ -14,9 +14,9 @@ import type { Target } from './target.ts'
 import { writeTokens } from './tokens.ts'
 
 /**
- * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token, for each algorithm
- * and for a cached token. Then it prints a table of plays without identity, with cached tokens, and with forged tokens,
- * which play rejects.
+ * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time that verifying a token takes, for each
+ * algorithm and for a cached token. Then it prints a table of plays without identity, with cached tokens, and with
+ * forged tokens, which play rejects.
  */
 const [seconds = '5', rounds = '3'] = process.argv.slice(2)
 const USERS = 1_000

@@ -73,7 +73,7 @@ function toTable(play: Profiled, bare: Profiled): string {
   return `${alignColumns([['layer', 'play', 'bare Hono', 'the largest parts'], ...rows, total], 0, 3)}\n`
 }
 
-/** The CPU time per play of each place in a layer, in descending order. */
+/** The CPU time per play for each place in a layer, in descending order. */
 function placesOf({ shares, micros }: Profiled, layer: string): [string, number][] {
   return [...shares]
     .filter(([place]) => layerOf(place) === layer)

@@ -62,7 +62,7 @@ async function measureRound(
   return { ...round, cpu }
 }
 
-/** Returns the CPU time that the processes of each column have used so far, in milliseconds. */
+/** Returns the CPU time that the processes in each column have used so far, in milliseconds. */
 export async function cpuOf(pids: Record<string, number[]>): Promise<Record<string, number>> {
   const usage = await pidusage(Object.values(pids).flat())
   const timeOf = (pid: number) => usage[pid]?.ctime ?? Number.NaN

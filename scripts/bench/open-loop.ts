@@ -19,7 +19,7 @@ const CONNECTIONS = 256
  */
 const BESIDE = { connections: 16, perSecond: 200 }
 
-/** The interval at which Node samples the delay of an event loop. Each sample includes this interval. */
+/** The interval at which Node samples the event-loop delay. Each sample includes this interval. */
 const RESOLUTION_MS = 10
 
 type OpenLoop = {
@@ -55,8 +55,8 @@ export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
 type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
 
 /**
- * Puts load on both targets at the same time. The latency of the baseline shows the delay that a busy machine adds to
- * any response.
+ * Puts load on both targets at the same time. The baseline's latency shows the delay that a busy machine adds to any
+ * response.
  */
 async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
   const pairs: [Round, Round][] = []
@@ -75,7 +75,7 @@ async function* measureTogether([target, baseline]: [Target, Target], { perSecon
   yield `at the same time as ${BESIDE.perSecond} requests/s of ${baseline.name}: p99 ${own.toFixed(2)} and ${bare.toFixed(2)} ms, ratio ${(own / bare).toFixed(1)}, ${failed} failed`
 }
 
-/** Reads the event-loop delay of each service since the previous call. Node resets the metric at each scrape. */
+/** Reads each service's event-loop delay since the previous call. Node resets the metric at each scrape. */
 async function readDelays(system: System) {
   const names = [services.play.name, services.reporting.name, services['queue-listener'].name] as const
   return Promise.all(

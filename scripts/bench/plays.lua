@@ -1,6 +1,6 @@
--- The wrk script of `npm run bench`: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
+-- The wrk script for `npm run bench`: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
 --   TOKENS    a file with other users to play as, one `user token` per line
---   DELAY_MS  the average wait of a connection before its next play. The waits are exponentially distributed, so that
+--   DELAY_MS  a connection's average wait before its next play. The waits are exponentially distributed, so that
 --             many connections together form an open loop of independent users
 local users = {}
 

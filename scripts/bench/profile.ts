@@ -14,7 +14,7 @@ const Node = z.object({
   children: z.array(z.int()).default([]),
 })
 
-/** `Profiler.Profile` of the Chrome DevTools Protocol. */
+/** `Profiler.Profile` from the Chrome DevTools Protocol. */
 const Profile = z.object({ nodes: z.array(Node), samples: z.array(z.int()), timeDeltas: z.array(z.number()) })
 type Profile = z.infer<typeof Profile>
 
@@ -69,8 +69,8 @@ function toShares({ nodes, samples, timeDeltas }: Profile): Shares {
 }
 
 /**
- * Returns a file of the project, a package, or an activity that V8 reports in parentheses. Undefined for code in Node
- * and shared/runtime, because its time counts towards the caller.
+ * Returns a project file, a package, or an activity that V8 reports in parentheses. Undefined for code in Node and
+ * shared/runtime, because its time counts towards the caller.
  */
 function placeOf({ functionName, url }: z.infer<typeof Node>['callFrame']): string | undefined {
   if (/^\((idle|program|garbage collector)\)$/.test(functionName)) return functionName

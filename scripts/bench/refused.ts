@@ -47,8 +47,8 @@ function toPercentiles(durations: number[]) {
 }
 
 /**
- * The rate limit of the client accepts one request in eleven. The flood runs at low priority, because it competes with
- * the system for CPU time.
+ * The client's rate limit accepts one request in eleven. The flood runs at low priority, because it competes with the
+ * system for CPU time.
  */
 function startFlood() {
   const args = [`${url}/play/asset/456/user/flood`, String(11 * RATE), String(SECONDS + 3)]

@@ -31,7 +31,7 @@ ${Math.round(perSecond).toLocaleString('en')} views/s`,
   ].join('\n')
 }
 
-/** Returns how many bytes the counts of a user take if the user id has 24 characters. */
+/** Returns how many bytes a user's counts take if the user id has 24 characters. */
 function bytesPerUser(): number {
   const counts = createCountMap()
   for (let n = 0; n < USERS; n += 1) counts.increment(`user-${n + USERS}@example.com`)

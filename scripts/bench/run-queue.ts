@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 export type RunQueue = { ranMs: number; waitedMs: number }
 
 /**
- * Sums the statistics of the Linux scheduler (https://docs.kernel.org/scheduler/sched-stats.html) over all threads of a
+ * Sums the Linux scheduler's statistics (https://docs.kernel.org/scheduler/sched-stats.html) over all threads of a
  * process. Returns undefined on other systems.
  */
 export function readRunQueue(pid: number): RunQueue | undefined {

@@ -11,7 +11,7 @@ export type Target = {
   tokens?: string | undefined
 }
 
-/** A target whose plays a reporting service counts, possibly together with the plays of other targets. */
+/** A target whose plays a reporting service counts, possibly together with other targets' plays. */
 export type CountedTarget = Target & {
   /** The number of processes that share the port. */
   processes: number

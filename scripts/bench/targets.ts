@@ -11,7 +11,7 @@ import { type CountedTarget, type Target, toCountedTarget } from './target.ts'
 export const SYSTEM = 'the system'
 export const BARE = 'bare Hono'
 
-/** The rows of `--naive`, and the `NAIVE` setting of each (naive-play.ts). */
+/** The rows for `--naive`, and the `NAIVE` setting for each (naive-play.ts). */
 const VARIANTS = {
   'without the cache': 'cache',
   'without batched lookups': 'lookups',

@@ -6,8 +6,8 @@ import { startPostgres } from '../../tests/harness/postgres.ts'
 import { startService } from '../../tests/harness/service-process.ts'
 
 /**
- * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts of the last 30 days, and measures the latency of
- * sequential `GET /events/views/:id` requests for random ids: version 7 UUIDs, which contain a timestamp, and
+ * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts from the last 30 days, and measures the latency
+ * of sequential `GET /events/views/:id` requests for random ids: version 7 UUIDs, which contain a timestamp, and
  * version 4 UUIDs.
  */
 const ROWS = Number(process.argv[2] ?? 10_000_000)
@@ -28,7 +28,7 @@ await postgres.use(connectionString, async (client) => {
   for (let day = 0; day < DAYS; day += 1) await fillDay(client, first + day * DAY_MS)
   await client.query('analyze reporting.verdict')
   console.log((await client.query('select count(*) from reporting.verdict')).rows[0].count, 'verdicts')
-  for (const version of [7, 4]) console.log(`UUID of version ${version}:`, await measureReads(client, version))
+  for (const version of [7, 4]) console.log(`version ${version} UUID:`, await measureReads(client, version))
 })
 
 /** Half of the ids are version 7 UUIDs. */

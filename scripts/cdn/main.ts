@@ -15,13 +15,13 @@ nothing.
 
   rotate       prints the next CDN_KEYS: a new key for signing, followed by the current signing key
   nginx-keys   prints CDN_KEYS in the format that nginx reads
-  nginx        prints the configuration of nginx
+  nginx        prints the nginx configuration
 
   --listen A   address for nginx (default: 127.0.0.1:8085)
   --root DIR   directory with the media (default: deploy/cdn/media)
   --keys FILE  output of nginx-keys (default: cdn-keys.json)
-  --state DIR  directory for the log and temporary files of nginx (default: .)
-  --user NAME  user of nginx, if root starts it (default: www-data)
+  --state DIR  directory for nginx's log and temporary files (default: .)
+  --user NAME  the user that nginx runs as, if root starts it (default: www-data)
 
   CDN_KEYS     current keys, kid:secret, separated by commas; or CDN_KEYS_FILE, the path of a file with them
 

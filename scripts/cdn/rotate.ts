@@ -9,7 +9,7 @@ export function nextKeys([first, ...others]: readonly SigningKey[]): SigningKey[
   return first ? [key, first] : [key]
 }
 
-/** Formats keys as a value of CDN_KEYS. */
+/** Formats keys as a value for CDN_KEYS. */
 export function toText(keys: readonly SigningKey[]): string {
   return keys.map(({ id, secret }) => `${id}:${secret.reveal()}`).join(',')
 }

@@ -24,7 +24,7 @@ export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<
   process.stdout.write(`Missing: ${plural(to - from + 1, 'message')}, sequences ${from} to ${to}\n`)
   process.stdout.write(`Oldest retained message: ${oldest}\n`)
   if (log.maxAgeMs && log.since) {
-    process.stdout.write('Messages keep expiring. To lose no more, first raise EVENTS_MAX_AGE of queue-listener.\n')
+    process.stdout.write("Messages keep expiring. To lose no more, first raise queue-listener's EVENTS_MAX_AGE.\n")
   }
   if (!isConfirmed) {
     process.stdout.write('Nothing was changed. To continue without these messages, confirm with --yes.\n')

@@ -21,7 +21,7 @@ const usage = `Usage: npm run counts [-- COMMAND]
 Shows how far reporting has counted the log, lets counting continue after a loss, copies the counts to Postgres, and
 recounts the log under other view rules.
 
-  status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
+  status         prints the position, the log, each reporting instance's store, and the lost views (default)
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
                  after them. If a backup of the counts includes these messages, restore it instead
   copy           copies the checkpoint of a stopped reporting instance from DATA_DIR into the empty database
@@ -32,10 +32,10 @@ recounts the log under other view rules.
 
   --yes          confirms the loss
   --rules V      version of the view rules for recount
-  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+  --port N       the edge's port, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
                  REPORTING_URL, but not NATS_URL
 
-  REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
+  REPORTING_URL  reporting's URLs, separated by commas (default: http://127.0.0.1:${services.reporting.port})
   NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
   WRITE_TOKEN    token that reporting requires (default: none)
   DATA_DIR       directory with the checkpoint (default: ./data)

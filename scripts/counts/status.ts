@@ -12,7 +12,7 @@ import {
   type Target,
 } from './system.ts'
 
-/** Prints how far reporting has counted the log, the store of each instance, and the number of lost views. */
+/** Prints how far reporting has counted the log, each instance's store, and the number of lost views. */
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
   const up = instances.find(({ readiness }) => readiness)

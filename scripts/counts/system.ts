@@ -95,7 +95,7 @@ export async function skipMissing(origin: string, token: Secret | undefined, ski
   if (PositionConflict.safeParse(json).success) {
     throw new CountsError('nothing was changed, because counting has moved on: run the command again')
   }
-  const hint = status === 401 ? '; set WRITE_TOKEN to the token of reporting' : ''
+  const hint = status === 401 ? "; set WRITE_TOKEN to reporting's token" : ''
   const problem = Problem.safeParse(json).data?.status ?? ''
   throw new CountsError(`reporting at ${origin} returned ${status} ${problem}${hint}`)
 }

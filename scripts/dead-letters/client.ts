@@ -63,7 +63,7 @@ export function createDeadLetterClient({ origin, token }: Options) {
 function describeFailure(status: number, json: unknown): string {
   const problem = Problem.safeParse(json).data
   if (!problem) return `${status} without a problem document; it may be a different program`
-  const hint = status === 401 ? '; set WRITE_TOKEN to the token of queue-listener' : ''
+  const hint = status === 401 ? "; set WRITE_TOKEN to queue-listener's token" : ''
   const errors = (problem.errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`)
   return [`${status} ${problem.status}${hint}`, ...errors].map(toPrintableLine).join('\n')
 }

@@ -19,7 +19,7 @@ Dead letters are messages in the log that are not counted, because they are not 
 
   list               lists the dead letters that are neither replayed nor deleted (default)
   show N             prints the dead letter with sequence N; --body prints only its body, to edit it in a file
-  replay N [FILE]    appends the views of the dead letter to the log, only once; FILE, or - for standard input, replaces
+  replay N [FILE]    appends the dead letter's views to the log, only once; FILE, or - for standard input, replaces
                      its body
   delete N           deletes the dead letter; its views are never counted
 
@@ -28,10 +28,10 @@ FILE contains a corrected body: a CloudEvent or an array of CloudEvents, with th
   npm run --silent dead-letters -- show 7 --body >letter.json
   npm run dead-letters -- replay 7 letter.json
 
-  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}. Overrides
+  --port N            the edge's port, as for npm start: queue-listener listens on N+${entry.port - services.play.port}. Overrides
                       QUEUE_LISTENER_URL
 
-  QUEUE_LISTENER_URL  URL of queue-listener (default: http://127.0.0.1:${entry.port})
+  QUEUE_LISTENER_URL  queue-listener's URL (default: http://127.0.0.1:${entry.port})
   WRITE_TOKEN         token that queue-listener requires (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults.`
@@ -75,7 +75,7 @@ function toWork(command: string, given: string[], { body: bodyOnly }: Flags): (c
       const sequence = toSequence(first, given, 2)
       return async (client) => {
         const { views, sequence: stored } = await client.replay(sequence, await readCorrected(file))
-        process.stdout.write(`Replayed ${sequence}: ${plural(views, 'view')}, at sequence ${stored} of the log.\n`)
+        process.stdout.write(`Replayed ${sequence}: ${plural(views, 'view')}, at sequence ${stored} in the log.\n`)
       }
     }
     case 'delete': {

@@ -8,7 +8,7 @@ const MIN_REASON_WIDTH = 20
 /** The total width of all columns except the reason, including the gaps. */
 const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
 
-/** The heading of the table of dead letters. */
+/** The heading of the dead-letter table. */
 export const heading = toRow('sequence', 'since', 'size', 'subject', 'reason')
 
 /** Formats rows of at most `width` characters. Rows are longer if the reason would get less than MIN_REASON_WIDTH. */

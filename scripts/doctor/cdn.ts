@@ -33,7 +33,7 @@ function diagnose({ base, kind, accepted, refused }: Probed): Finding {
   const isForbidden = accepted === 403 && kind === 'hmac'
   if (refused !== 403)
     return fail(`${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
-  if (accepted === 410) return fail(`${base} rejects a new URL as expired: compare its clock with that of play`)
+  if (accepted === 410) return fail(`${base} rejects a new URL as expired: compare its clock with play's`)
   if (isForbidden) return fail(`${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
   if (![200, 403, 404].includes(accepted))
     return fail(`${base} returned ${accepted} for a URL that play signs: check its setup, and the storage behind it`)

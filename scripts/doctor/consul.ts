@@ -38,7 +38,7 @@ function diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]): Findin
   const repair = 'make its /readyz reachable from the agent, or wait a minute until Consul removes it'
   return entries
     .filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing'))
-    .map((entry) => fail(`the health check of ${name} at ${toInstanceOrigin(entry)} fails: ${repair}`))
+    .map((entry) => fail(`the health check for ${name} at ${toInstanceOrigin(entry)} fails: ${repair}`))
 }
 
 function diagnoseError(reason: string): string {

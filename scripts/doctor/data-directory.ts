@@ -16,7 +16,7 @@ const SET_ASIDE = [
   [
     /\.sqlite\.corrupt-\d+$/,
     'outbox',
-    ' because it is corrupt: recover its views, if it had any, with the .recover command of sqlite3; then delete it',
+    " because it is corrupt: recover its views, if it had any, with sqlite3's .recover command; then delete it",
   ],
 ] as const
 

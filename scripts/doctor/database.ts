@@ -10,7 +10,7 @@ import type { Inspected } from './services.ts'
 const { ok, warn, fail } = findingsAbout('postgres')
 
 const TIMEOUT_MS = 700
-/** The oldest release of Postgres that the tests use. */
+/** The oldest Postgres release that the tests use. */
 const MIN_VERSION = 15
 
 const [text, number] = [z.string(), z.coerce.number()]
@@ -74,7 +74,7 @@ export function* diagnoseDatabase(
 function describeError(error: unknown): string {
   const isReadOnly = error instanceof StatementError && error.cause instanceof ReadOnlyError
   const effect = 'until then, nothing is counted, and plays have null counts'
-  if (isReadOnly) return `accepts no writes: promote it, or add the host of the primary to DATABASE_URL; ${effect}`
+  if (isReadOnly) return `accepts no writes: promote it, or add the primary's host to DATABASE_URL; ${effect}`
   return `is unreachable (${toReason(error)}): start it, or fix DATABASE_URL; ${effect}`
 }
 
@@ -100,11 +100,11 @@ function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { er
   }
 }
 
-/** Finds statements of reporting that wait for a connection. */
+/** Finds reporting's statements that wait for a connection. */
 export function diagnosePools(reporting: Inspected[]): Finding[] {
   return reporting.flatMap(({ origin, metrics }) => {
     const waiting = toMetric(metrics, 'database_connections{state="waiting"}')
     const fix = 'raise DATABASE_POOL, or fix Postgres'
-    return waiting > 0 ? [warn(`${waiting} statements of ${origin} wait for a connection: ${fix}`)] : []
+    return waiting > 0 ? [warn(`${waiting} statements from ${origin} wait for a connection: ${fix}`)] : []
   })
 }

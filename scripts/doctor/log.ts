@@ -34,9 +34,9 @@ const LATE_S = 10
 
 type Options = {
   access: NatsAccess
-  /** The instances of play. The promise settles late if one of them hangs. */
+  /** play's instances. The promise settles late if one of them hangs. */
   plays: Promise<Inspected[]>
-  /** The origins of reporting. */
+  /** reporting's origins. */
   reporting: string[]
   maxAgeMs: number | undefined
   /** The value of EVENTS_REPLICAS. */
@@ -65,12 +65,12 @@ export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas 
     yield* checkBuckets(jsm, [services.metadata, services.cdnurl], { version, wanted: replicas })
     yield* diagnoseMaxAges(await plays, stream)
     const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
-    yield* diagnoseDeadLetters(count, ` in events.rejected (reason of the last one: ${lastReason})`)
+    yield* diagnoseDeadLetters(count, ` in events.rejected (reason for the last one: ${lastReason})`)
     const lag = await sampling
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
     const servers = access.servers.join(',')
-    yield nats.fail(`${servers} ${diagnoseError(error)}; until then, views go to the outbox of play`)
+    yield nats.fail(`${servers} ${diagnoseError(error)}; until then, views go to play's outbox`)
   }
 }
 
@@ -118,8 +118,7 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
 }
 
 /**
- * Warns if the EVENTS_MAX_AGE of play differs from that of the stream, because only the setting of queue-listener
- * changes the stream.
+ * Warns if play's EVENTS_MAX_AGE differs from the stream's, because only queue-listener's setting changes the stream.
  */
 function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Generator<Finding> {
   for (const { origin, metrics } of plays) {
@@ -130,7 +129,7 @@ function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Gener
   }
 }
 
-/** Checks the log of embedded mode, based only on the metrics of queue-listener. */
+/** Checks the log in embedded mode, based only on queue-listener's metrics. */
 export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<Finding> {
   yield log.ok('embedded mode: a file in DATA_DIR, without NATS')
   const listener = inspected.find(({ service }) => service === services['queue-listener'])
@@ -174,8 +173,8 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   if (Number.isNaN(second.backlog)) return
   const lag = `${plural(second.backlog, 'message')} not counted yet, the oldest for ${Math.round(second.seconds)} s`
   const isStuck = first.position === second.position && second.seconds > STUCK_S
-  const listener = 'check the log of queue-listener; its WRITE_TOKEN may be missing or wrong'
-  const capacity = 'see docs/performance.md for the capacity of reporting'
+  const listener = "check queue-listener's log; its WRITE_TOKEN may be missing or wrong"
+  const capacity = "see docs/performance.md for reporting's capacity"
   if (!isStuck && second.seconds <= LATE_S) yield counting.ok(lag)
   else if (!isStuck && second.backlog < first.backlog) yield counting.warn(`${lag}, but the backlog is shrinking: wait`)
   else if (isStuck) yield counting.fail(`${lag}, without progress: ${listener}`)

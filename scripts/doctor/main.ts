@@ -43,14 +43,14 @@ const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.url
 const usage = `Usage: npm run doctor [-- --port N] [-- --cluster] [-- --public]
 
 Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
-is broken, and the exit status is 1. warn: everything works, but something needs attention. Reads the settings of the
-services (see .env.example), and
+is broken, and the exit status is 1. warn: everything works, but something needs attention. Reads the services'
+settings (see .env.example), and
 
-  PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
+  PLAY_URL   play's URLs, separated by commas (default: http://127.0.0.1:${services.play.port})
 
-  --port N   port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides the
-             URLs of the services, but not NATS_URL
-  --cluster  check the three NATS servers of npm start -- --cluster
+  --port N   the edge's port, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides the
+             services' URLs, but not NATS_URL
+  --cluster  check the three NATS servers that npm start -- --cluster runs
   --public   also check what strangers can reach, and report FAIL for each exposure on the checklist in
              docs/security.md`
 

@@ -25,7 +25,7 @@ export async function checkOutboxes(plays: Instance[], files: string[]): Promise
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
-/** Does not check the disk, because the readiness of play covers the disk. */
+/** Does not check the disk, because play's readiness covers the disk. */
 async function* checkRunning({ origin, operations }: Instance, files: string[]): AsyncGenerator<Finding> {
   const ownFiles = files.filter((file) => portOf(file) === Number(new URL(origin).port))
   const sample = async () => {
@@ -81,7 +81,7 @@ async function countViews(file: string): Promise<number> {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'doctor-'))
   const copy = join(directory.path, 'outbox.sqlite')
   await copyFile(file, copy)
-  // The last writes of a killed process are in the write-ahead log.
+  // A killed process's last writes are in the write-ahead log.
   await copyFile(`${file}-wal`, `${copy}-wal`).catch(() => undefined)
   using db = new DatabaseSync(copy)
   return Number(db.prepare('SELECT coalesce(sum(count), 0) AS views FROM waiting').get()?.views)

@@ -89,7 +89,7 @@ test('the check "files" fails for a file that others can read, and ignores a fil
   expect(await check('files', { dataDir: directory.path })).toBe('fails')
 })
 
-test('the checks of an unreachable service fail', async () => {
+test('the checks for an unreachable service fail', async () => {
   for (const name of ['identity', 'user-rate', 'client-rate', 'operations', 'hosts', 'reads', 'writes']) {
     expect(await check(name, {})).toBe('fails')
   }

@@ -137,7 +137,7 @@ function refuses(status: number, service: ServiceEntry, path: string, options: P
   }
 }
 
-/** Checks that every instance of play has the metric of a limit, which play exports only if the limit is set. */
+/** Checks that every instance of play has the metric for a limit, which play exports only if the limit is set. */
 async function hasLimit(inspecting: Exposed['plays'], limit: string): Promise<boolean> {
   const plays = await inspecting
   const metric = `rate_limited_requests_total{limit="${limit}"}`

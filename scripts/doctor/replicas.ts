@@ -7,7 +7,7 @@ import { type Finding, findingsAbout } from './finding.ts'
 type Expected = {
   /** The name of the finding. */
   name: string
-  /** The version of nats-server. */
+  /** nats-server's version. */
   version: string
   /** The value of EVENTS_REPLICAS. */
   wanted: number | undefined
@@ -40,7 +40,7 @@ export function* diagnoseReplication(
 }
 
 /** What to do if a stream has no leader. */
-export const START_SERVERS = 'start the other servers of the cluster; until then, views go to the outbox of play'
+export const START_SERVERS = "start the cluster's other servers; until then, views go to play's outbox"
 
 function describePeer(stream: string, peer: PeerInfo): string | undefined {
   const replica = `the replica of ${stream} on ${peer.name}`
@@ -48,7 +48,7 @@ function describePeer(stream: string, peer: PeerInfo): string | undefined {
   return peer.current ? undefined : `${replica} lags by ${plural(peer.lag ?? 0, 'operation')}: wait until it is current`
 }
 
-/** Findings about the buckets of these services. Skips buckets that do not exist yet. */
+/** Findings about these services' buckets. Skips buckets that do not exist yet. */
 export async function* checkBuckets(
   jsm: JetStreamManager,
   services: readonly { name: string }[],

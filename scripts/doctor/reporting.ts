@@ -7,7 +7,7 @@ import type { Inspected } from './services.ts'
 
 /** Maximum number of gaps to print. */
 const MAX_GAPS = 5
-/** The threshold of the alert CheckpointOld. */
+/** The threshold of the CheckpointOld alert. */
 const OLD_S = 3_600
 
 /** Checks that the log has lost no views, according to an instance of reporting. */
@@ -15,11 +15,11 @@ export function diagnoseLosses({ origin, lost: response }: Inspected): Finding[]
   const { warn, fail } = findingsAbout('log')
   const lost = LostViews.safeParse(response?.json).data
   if (!lost && response?.outcome === 'response')
-    return [warn(`${origin} does not say whether the log lost views: see GET /events/lost of reporting`)]
+    return [warn(`${origin} does not say whether the log lost views: see reporting's GET /events/lost`)]
   if (!lost?.views) return []
   const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
   const text = `the log lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
-  return [fail(`${text}; repair the storage of NATS, and see GET /events/lost of reporting`)]
+  return [fail(`${text}; repair the storage that NATS writes to, and see reporting's GET /events/lost`)]
 }
 
 /** Checks that an instance of reporting saves its counts. */
@@ -27,7 +27,7 @@ export function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
   const { ok, warn } = findingsAbout('checkpoint')
   const age = toMetric(metrics, 'checkpoint_age_seconds')
   if (toMetric(metrics, 'checkpoint_failing') === 1) {
-    const fix = 'free space on the disk of its DATA_DIR, or fix its permissions and restart reporting'
+    const fix = 'free space on the disk that holds its DATA_DIR, or fix its permissions and restart reporting'
     return [warn(`${origin} cannot save its counts: ${fix}; its log has the reason`)]
   }
   if (age > OLD_S) {

@@ -86,7 +86,7 @@ function diagnoseIdentity({ service, origin, operations, ready, status, title }:
 const REMEDIES: Record<string, string> = {
   ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
   nats: 'fix its NATS_URL, or NATS_CA and its credentials',
-  outbox: 'free space on the disk of its DATA_DIR; check its log',
+  outbox: 'free space on the disk that holds its DATA_DIR; check its log',
   postgres: 'fix its DATABASE_URL',
   identity: 'fix its AUTH_JWKS_URL, or start the identity provider',
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',

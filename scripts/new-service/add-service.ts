@@ -35,7 +35,7 @@ function applyEdit([file, edit]: FileEdit, service: NewService): string {
   }
 }
 
-/** Formats the files, because line breaks and the order of imports depend on the name of the service. */
+/** Formats the files, because line breaks and the order of imports depend on the service's name. */
 function format(files: string[]): void {
   execFileSync('node_modules/.bin/biome', ['check', '--write', '--log-level=error', ...files], {
     stdio: ['ignore', 'ignore', 'inherit'],

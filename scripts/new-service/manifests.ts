@@ -7,7 +7,7 @@ const ROOT = 'deploy/kubernetes'
 /** The service whose manifests are copied. */
 const MODEL = services.cdnurl
 
-/** Returns the manifest of a service, by path, and the changes to other manifests, if deploy/kubernetes exists. */
+/** Returns a service's manifest, by path, and the changes to other manifests, if deploy/kubernetes exists. */
 export function toManifests(service: NewService): { files: Map<string, string>; edits: readonly FileEdit[] } {
   const model = manifestOf(MODEL.name)
   if (!existsSync(model)) return { files: new Map(), edits: [] }
@@ -18,7 +18,7 @@ function manifestOf(name: string): string {
   return `${ROOT}/base/${name}.yaml`
 }
 
-/** Copies the manifest of cdnurl. For an empty service, removes what only a catalogue needs. */
+/** Copies cdnurl's manifest. For an empty service, removes what only a catalogue needs. */
 function toManifest(model: string, { kind, ...service }: NewService): string {
   const text = rename(model, service)
   if (kind === 'catalogue') return text

@@ -4,7 +4,7 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { createNewService } from './new-service.ts'
 import { assertName, assertUnused, freePort, toPort } from './project.ts'
 
-describe('the name of a service', () => {
+describe("a service's name", () => {
   // These names are unlikely to be in use, even if the project already contains generated services.
   test.each(['unused', 'unused-name', 'a'.repeat(40)])('may be "%s"', (name) => {
     expect(() => assertName(name)).not.toThrow()
@@ -23,7 +23,7 @@ describe('the name of a service', () => {
   test.each([
     ['metadata', /a service with this name already exists/],
     ['doctor', /the image has a program/],
-    ['nats', /a process of npm start/],
+    ['nats', /npm start has a process/],
     ['postgres', /compose\.yaml/],
     ['shared', /shared exists/],
     ['view', /shared\/contracts\/view\.ts exists/],
@@ -46,8 +46,8 @@ describe('the name of a service', () => {
   })
 })
 
-describe('the port of a service', () => {
-  test('defaults to the first free port after the ports of the other services', () => {
+describe("a service's port", () => {
+  test("defaults to the first free port after the other services' ports", () => {
     const port = freePort()
     expect(port).toBeGreaterThan(services['queue-listener'].port)
     expect(toPort(String(port))).toBe(port)

@@ -15,7 +15,7 @@ const MEDIA = 'deploy/cdn/media'
 /** The prefix of the demo clips. Unless CDN_PATHS is set, play signs only URLs with this prefix. */
 const CLIPS = 'clips/'
 
-/** Unless a CDN is configured, adds an edge for the clips of the demo catalogue, and makes play sign their URLs. */
+/** Unless a CDN is configured, adds an edge for the demo catalogue's clips, and makes play sign their URLs. */
 export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
   if (given.CDN_BASE_URL || (given.CDN_SIGNER && given.CDN_SIGNER !== 'hmac')) return plan
   const commands = readProcfile('Procfile.cdn', edgePort - services.play.port)
@@ -36,9 +36,9 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
 }
 
 /**
- * Replaces the edge of a plan with nginx, if the nginx on the PATH accepts deploy/cdn/nginx.conf. Writes the
- * configuration to a directory in DATA_DIR that is named after the port, because another `npm start` may use the same
- * DATA_DIR. The ports must be free.
+ * Replaces a plan's edge with nginx, if the nginx on the PATH accepts deploy/cdn/nginx.conf. Writes the configuration
+ * to a directory in DATA_DIR that is named after the port, because another `npm start` may use the same DATA_DIR. The
+ * ports must be free.
  * @throws UsageError if the keys are invalid
  */
 export function preferNginx(plan: Plan): Plan {

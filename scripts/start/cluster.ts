@@ -9,7 +9,7 @@ const SERVERS = 3
 const FIRST_PORT = 4222
 
 /**
- * Replaces the NATS server of a plan with the three servers of Procfile.cluster.
+ * Replaces a plan's NATS server with the three servers in Procfile.cluster.
  * @throws UsageError if there is no nats-server that can form a safe cluster, or if NATS_URL is set
  */
 export function withCluster(plan: () => Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
@@ -30,7 +30,7 @@ export function withCluster(plan: () => Plan, edgePort: number, given: NodeJS.Pr
   }
 }
 
-/** Returns the settings that make the services use the servers of Procfile.cluster. */
+/** Returns the settings that make the services use the servers in Procfile.cluster. */
 export function clusterEnvironment(edgePort: number, given: NodeJS.ProcessEnv) {
   const first = FIRST_PORT + edgePort - services.play.port
   const urls = Array.from({ length: SERVERS }, (_, n) => `nats://127.0.0.1:${first + n}`)

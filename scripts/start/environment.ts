@@ -3,7 +3,7 @@ import { toOrigin } from '../../shared/runtime/origin.ts'
 
 const NATS_PORT = 4222
 
-/** Returns the environment of the processes. It includes service URLs that are not set in `given`. */
+/** Returns the environment for the processes. It includes service URLs that are not set in `given`. */
 export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const offset = edgePort - services.play.port
   const nats = given.NATS_URL_FILE ? {} : { NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}` }

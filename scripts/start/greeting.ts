@@ -11,7 +11,7 @@ or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
 type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn' | 'env'> & {
-  /** The token of the controls, if there are any. */
+  /** The token for the controls, if there are any. */
   token?: string | undefined
 }
 
@@ -34,7 +34,7 @@ ${toControls(page, mode, token)}${cdn ? `Add: npm run seed${toFlag(edgePort)}, a
 `
 }
 
-/** The token is in the fragment of the URL, which browsers do not send to the server. */
+/** The token is in the URL fragment, which browsers do not send to the server. */
 function toControls(origin: string, mode: Plan['mode'], token: string | undefined): string {
   if (token === undefined) return ''
   const controls = mode === 'embedded' ? '' : `Controls: ${origin}#controls=${token}\n`

@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 const STOP_TIMEOUT_MS = 12_000
 
 /**
- * A background job that runs in the process group of each command. It reads a pipe whose other end only the supervisor
- * holds. If the supervisor is killed, the pipe closes, and the job stops the group. The job does not depend on the pid
- * of the supervisor. Commands that are started without a supervisor run without this job.
+ * A background job that runs in each command's process group. It reads a pipe whose other end only the supervisor
+ * holds. If the supervisor is killed, the pipe closes, and the job stops the group. The job does not depend on the
+ * supervisor's pid. Commands that are started without a supervisor run without this job.
  */
 const GUARD = `(
   trap '' TERM

@@ -26,14 +26,14 @@ const MAX_PLAYS = 64
 
 const usage = `Usage: npm start [-- --port N] [-- --consul] [-- --cluster] [-- --plays N]
 
-Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
+Starts everything: the processes in the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
 with the event log in a file. Settings: see .env.example.
 
-  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --port N   the edge's port (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --consul   also start a Consul agent in development mode for service discovery, and a second metadata instance (npm
              run start:consul)
   --cluster  run three NATS servers as a cluster, with EVENTS_REPLICAS=3; needs nats-server 2.10 or later
-  --plays N  number of play processes, 1 to ${MAX_PLAYS}, which share the port of the edge (default: 1); needs NATS and Linux`
+  --plays N  number of play processes, 1 to ${MAX_PLAYS}, which share the edge's port (default: 1); needs NATS and Linux`
 
 const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, consul: flag, cluster: flag, plays: { type: 'string', default: '1' } } as const
@@ -139,7 +139,7 @@ async function greetWhenReady(plan: Plan & { token: string | undefined }, ended:
 
 /**
  * Pretty-prints JSON lines on a terminal, and passes them through otherwise. Prefixes other lines with the process
- * name. If a service has several processes, replaces the name of the service in its JSON lines with the process name.
+ * name. If a service has several processes, replaces the service name in its JSON lines with the process name.
  */
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })

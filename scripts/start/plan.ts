@@ -15,21 +15,21 @@ type PortUse = { name: string; port: number }
 /** The commands to start, their environment, and the ports that they need. */
 export type Plan = {
   mode: 'processes' | 'embedded'
-  /** The port of the Consul agent, if it is started. */
+  /** The Consul agent's port, if the agent is started. */
   consul?: number
   intro: string
   commands: Command[]
   env: NodeJS.ProcessEnv
   services: PortUse[]
   ports: PortUse[]
-  /** The first operations port of play. */
+  /** play's first operations port. */
   opsPort?: number | undefined
   /** The edge that serves the clips, if it is started. */
   cdn?: { port: number; server: 'nginx' | 'Node' }
 }
 
 type Options = {
-  /** Also start the processes of Procfile.consul, and let the services discover each other through Consul. */
+  /** Also start the processes in Procfile.consul, and let the services discover each other through Consul. */
   consul?: boolean
   /** The number of play processes, which share a port if there are several. */
   plays?: number
@@ -41,8 +41,8 @@ export class PlanError extends Error {
 }
 
 /**
- * Plans the processes of the Procfile if a NATS server is available, and otherwise all services in one process.
- * @param edgePort port of play; all other ports are relative to it
+ * Plans the processes in the Procfile if a NATS server is available, and otherwise all services in one process.
+ * @param edgePort play's port; all other ports are relative to it
  * @throws PlanError, or UsageError for an invalid NATS_URL or OPS_PORT
  */
 export function makePlan(
@@ -72,7 +72,7 @@ export function makePlan(
     return withConsul ? addConsul(plan, offset) : plan
   }
   if (withConsul)
-    throw new PlanError('nats-server is not on the PATH; the two instances of metadata need it to share their data')
+    throw new PlanError('nats-server is not on the PATH; the two metadata instances need it to share their data')
   if (plays > 1)
     throw new PlanError(
       'nats-server is not on the PATH; without it, all services share one process, so --plays does not apply',

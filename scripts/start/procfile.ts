@@ -1,6 +1,6 @@
 export type Command = { name: string; command: string }
 
-/** Parses the lines `name: command` of a Procfile, in order. */
+/** Parses the lines `name: command` in a Procfile, in order. */
 export function parseProcfile(text: string): Command[] {
   return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name = '', command = '']) => ({ name, command }))
 }
@@ -15,8 +15,8 @@ export function movePorts({ name, command }: Command, offset: number): Command {
 }
 
 /**
- * Repeats the command of a service for several processes that share a port, named `play-1`, `play-2` and so on. If
- * the service has an operations port, each process has its own.
+ * Repeats a service's command for several processes that share a port, named `play-1`, `play-2` and so on. If the
+ * service has an operations port, each process has its own.
  */
 export function sharePort(commands: Command[], service: string, processes: number, opsPort?: number): Command[] {
   return commands.flatMap((each) => {

@@ -38,7 +38,7 @@ test('a killed process starts again on time, even if the clock is set back while
   await eventually(async () => expect(await supervised.status()).toMatchObject({ state: 'running', starts: 2 }), 5_000)
 })
 
-test('the status of a restarted process is never that of its predecessor', async () => {
+test("a restarted process never has its predecessor's status", async () => {
   const supervised = keepIdle()
   for (let starts = 1; starts <= 100; starts += 1) {
     const limit = performance.now() + 5_000

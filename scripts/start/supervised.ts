@@ -67,7 +67,7 @@ export function keepRunning(
     return child === killed ? undefined : present()
   }
 
-  /** Reads again if the process was replaced during the read, because the state is then that of its predecessor. */
+  /** Reads again if the process was replaced during the read, because the state is then its predecessor's. */
   async function readState() {
     for (;;) {
       const process = present()

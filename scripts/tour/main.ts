@@ -19,20 +19,20 @@ const REACHABLE_MS = 3_000
 const usage = `Usage: npm run tour [-- STEP…]
 
 Runs the tour at /tour from the command line, against the system that npm start runs: sends plays, kills processes, and
-checks that every play with status 200 is counted exactly once. Prints the verdict of each step. Each step restores the
+checks that every play with status 200 is counted exactly once. Prints each step's verdict. Each step restores the
 system.
 
   STEP          ${stepIds.join(', ')}
                 (default: all, in this order)
 
-  --port N      port of the edge, as for npm start (default: ${services.play.port})
+  --port N      the edge's port, as for npm start (default: ${services.play.port})
   --patience N  how many seconds to wait for a view to be counted, or for a recovery (default: 20)
   --verbose     also print what happens in each step
 
-  DATA_DIR      the directory of npm start, with the token of its controls (default: ./data)
+  DATA_DIR      the directory that npm start uses, with the token for its controls (default: ./data)
   CONTROLS_TOKEN  the token, if it is not in DATA_DIR
   HOST          address that play listens on (default: 127.0.0.1)
-  OPS_PORT      port of play for operations, if it has one
+  OPS_PORT      play's port for operations, if it has one
   OPS_HOST      address that play listens on for operations (default: 127.0.0.1)
 
 Exits with status 1 if a step fails. A step that cannot run here is skipped, and its verdict says why.`
@@ -44,9 +44,9 @@ const options = {
 } as const
 const shape = {
   DATA_DIR: dataDir,
-  CONTROLS_TOKEN: optionalSecret('Token of the controls of npm start'),
+  CONTROLS_TOKEN: optionalSecret('Token for the npm start controls'),
   HOST: host,
-  OPS_PORT: optionalPort('Port of play for operations'),
+  OPS_PORT: optionalPort("play's port for operations"),
   OPS_HOST: host,
 }
 

@@ -11,7 +11,7 @@ export type Answer = { lines: string[]; isKnown: boolean }
 
 type Edge = { play: string; operations: string; token: Secret | undefined }
 
-/** Explains one view and draws its waterfall, based on the responses of play. */
+/** Explains one view and draws its waterfall, based on play's responses. */
 export async function explainView({ play, operations, token }: Edge, id: string): Promise<Answer> {
   const response = await probe(`${play}/views/${encodeURIComponent(id)}`, { token })
   const view = ExplainedView.safeParse(response.json).data
@@ -40,7 +40,7 @@ function toDetails({ assetId, userId, at, position, because, rule }: ExplainedVi
   ]
 }
 
-/** Explains the counts of an asset. */
+/** Explains an asset's counts. */
 export async function explainAsset(reporting: string, id: string): Promise<Answer> {
   const response = await probe(`${reporting}/events/asset/${id}`)
   const counts = AssetCounts.safeParse(response.json).data
@@ -49,7 +49,7 @@ export async function explainAsset(reporting: string, id: string): Promise<Answe
   return { lines: [...toNumbers(`Asset ${id}`, counts), `By ${plural(viewers, 'distinct user')}.`], isKnown: true }
 }
 
-/** Explains the counts of a user. */
+/** Explains a user's counts. */
 export async function explainUser(reporting: string, id: string, token?: Secret): Promise<Answer> {
   const response = await probe(`${reporting}/events/user/${id}`, { token })
   const counts = UserCounts.safeParse(response.json).data

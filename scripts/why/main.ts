@@ -15,17 +15,17 @@ const usage = `Usage: npm run why -- VIEW | asset/ID | user/ID
 
 Explains a count, or what became of one play.
 
-  VIEW           the id of a view, from the header view-id of the response to a play; also draws its trace
-  asset/ID       the counts of an asset
-  user/ID        the counts of a user
+  VIEW           a view's id, from the header view-id in the response to a play; also draws its trace
+  asset/ID       an asset's counts
+  user/ID        a user's counts
 
-  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+  --port N       the edge's port, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
                  PLAY_URL and REPORTING_URL
 
-  PLAY_URL       URL of play (default: http://127.0.0.1:${services.play.port})
-  REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
+  PLAY_URL       play's URL (default: http://127.0.0.1:${services.play.port})
+  REPORTING_URL  reporting's URL (default: http://127.0.0.1:${services.reporting.port})
   READ_TOKEN     token for reads that name users, if play and reporting require one
-  OPS_PORT       port of play for operations, if it has one, for the trace of a view
+  OPS_PORT       play's port for operations, if it has one, for the trace of a view
 
 Exits with status 1 if there is no explanation.`
 
@@ -34,7 +34,7 @@ const shape = {
   PLAY_URL: urlsOf(services.play),
   REPORTING_URL: urlsOf(services.reporting),
   READ_TOKEN: readToken,
-  OPS_PORT: optionalPort('Port of play for operations'),
+  OPS_PORT: optionalPort("play's port for operations"),
 }
 
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port }, given) => {

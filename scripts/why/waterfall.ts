@@ -8,7 +8,7 @@ const BAR = 32
 const NAME_WIDTH = 48
 
 /**
- * Draws the waterfall of a view as lines, or explains why there is none.
+ * Draws a view's waterfall as lines, or explains why there is none.
  * @param play the origin at which play serves its routes for operations
  */
 export async function drawWaterfall(play: string, viewId: string, token?: Secret): Promise<string[]> {

@@ -21,8 +21,8 @@ type InvalidLine = { errors: FieldError[] }
 
 /**
  * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset per line. Skips blank lines; if an
- * id occurs more than once, the last line wins. If any line is invalid, returns no assets, only the errors of the first
- * `MAX_INVALID_LINES` invalid lines.
+ * id occurs more than once, the last line wins. If any line is invalid, returns no assets, only the errors for the
+ * first `MAX_INVALID_LINES` invalid lines.
  */
 export async function parseAssetLines<Fields>(
   body: Uint8Array,
@@ -55,7 +55,7 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
     const found = body.indexOf(LINE_FEED, start)
     const end = found === -1 ? body.length : found
-    // Fast path for a body of millions of empty lines: avoids creating a subarray for each line.
+    // Fast path for a body with millions of empty lines: avoids creating a subarray for each line.
     yield start === end ? EMPTY : body.subarray(start, end)
     start = end + 1
   }

@@ -15,14 +15,14 @@ import { MAX_INVALID_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-line
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Limits memory use, because each request holds its body and the parsed assets in memory. */
 const MAX_REQUESTS = 4
-/** Concurrent writes per request: enough to hide the latency of the store, but few enough for a slow disk. */
+/** Concurrent writes per request: enough to hide the store's latency, but few enough for a slow disk. */
 const MAX_WRITES = 32
 
 /** An object schema with a variant that drops unknown fields instead of rejecting them. */
 export type Strippable<Fields> = { strip(): z.ZodType<Fields> }
 
 type Options<Fields> = {
-  /** The prefix of the route, such as `/content`. */
+  /** The route prefix, such as `/content`. */
   path: string
   fields: Strippable<Fields>
   /** The schema of one line, for the OpenAPI document. */
@@ -34,7 +34,7 @@ type Options<Fields> = {
 }
 
 /**
- * `POST <path>/assets`: creates or replaces many assets. Unlike a write of a single asset, this route ignores unknown
+ * `POST <path>/assets`: creates or replaces many assets. Unlike a single-asset write, this route ignores unknown
  * fields, so that the same file can be posted to multiple services.
  */
 export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
@@ -75,7 +75,7 @@ All lines are validated before any asset is stored; a 400 lists the first ${MAX_
 write is not atomic: if it fails midway, the 503 contains the number of assets stored. The request is safe to repeat.`
 
 /**
- * OpenAPI 3.1 cannot describe the lines of a body, so this uses an extension named after `itemSchema` of OpenAPI 3.2.
+ * OpenAPI 3.1 cannot describe the lines in a body, so this uses an extension named after OpenAPI 3.2's `itemSchema`.
  */
 function toRequestBody(entry: z.ZodType) {
   const { id, examples } = entry.meta() ?? {}

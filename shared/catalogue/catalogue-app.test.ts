@@ -42,7 +42,7 @@ test('a request during a cold start waits until the store is loaded', async () =
   expect(await (await response).json()).toEqual({ id: '1', title: 'one' })
 })
 
-test('until the store is loaded, requests fail before the deadline of the edge, and probes respond immediately', async () => {
+test("until the store is loaded, requests fail before the edge's deadline, and probes respond immediately", async () => {
   // Retry this, because other tests may keep the machine busy.
   await eventually(async () => {
     const { app } = setUp()

@@ -24,9 +24,9 @@ const COLD_START_MS = 5_000
 
 /** What a service stores per asset, and the path and schemas of its routes. */
 export type CatalogueDefinition<Fields> = {
-  /** The prefix of the routes, such as `/content`. */
+  /** The route prefix, such as `/content`. */
   path: string
-  /** The stored fields of an asset; also the body of a POST. */
+  /** An asset's stored fields; also the body of a POST. */
   fields: z.ZodType<Fields, Fields> & Strippable<Fields>
   /** The response for an asset. */
   entry: z.ZodType<{ id: string } & Fields>

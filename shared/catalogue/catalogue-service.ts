@@ -20,7 +20,7 @@ type CatalogueSettings = ServiceSettings<typeof settings>
 type Options<Fields> = {
   name: string
   port: number
-  /** The stored fields of an asset. */
+  /** An asset's stored fields. */
   fields: z.ZodType<Fields, Fields>
   /** The initial assets. */
   seed: [id: string, fields: Fields][]

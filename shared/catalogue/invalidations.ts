@@ -2,7 +2,7 @@
 export type Invalidation = { service: string; id: string }
 
 export type Invalidations = {
-  /** Best effort: if an invalidation is lost, the TTL of the cache bounds the staleness. */
+  /** Best effort: if an invalidation is lost, the cache's TTL bounds the staleness. */
   publish(invalidation: Invalidation): void
   /**
    * @param onInvalidation called for each invalidation

@@ -3,7 +3,7 @@ import type { Invalidations } from './invalidations.ts'
 
 /**
  * Invalidations as core NATS messages with an empty body, on the subject `changes.<service>.<id>`. A dot in an id is
- * encoded as `%2E`, because dots separate the tokens of a subject.
+ * encoded as `%2E`, because dots separate a subject's tokens.
  */
 export function createNatsInvalidations(nats: NatsLink): Invalidations {
   return {

@@ -9,7 +9,7 @@ const EJECTION_MS = 1_000
 
 export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUntil: number }
 
-/** Load-balances calls across the instances of a service. */
+/** Load-balances calls across a service's instances. */
 export type Balancer = AsyncDisposable & {
   /**
    * Picks an instance by power of two choices: of two random instances, the one with fewer calls in flight. Ejected
@@ -20,7 +20,7 @@ export type Balancer = AsyncDisposable & {
   all(): readonly Instance[]
 }
 
-/** @param ca path of a PEM file with the certificate authorities for https */
+/** @param ca path to a PEM file with the certificate authorities for https */
 export function createBalancer(origins: Instances, ca?: string): Balancer {
   const connect = ca === undefined ? {} : { connect: { ca: readFileSync(ca) } }
   let knownOrigins: readonly string[] = []

@@ -118,7 +118,7 @@ test('the gauge shows the state of each circuit', async () => {
   expect(await metrics.metrics()).toContain('circuit_breaker_state{upstream="test",state="open"} 0')
 })
 
-test('the duration of calls is recorded by outcome', async () => {
+test('call durations are recorded by outcome', async () => {
   const { client, metrics, behave } = setUp()
   const measured = instrumentClient(client, metrics)
   instrumentClient({ ...client, name: 'other' }, metrics)

@@ -3,13 +3,13 @@ import { Readiness } from '../contracts/readiness.ts'
 import type { Instance } from './balancer.ts'
 import { requestJson } from './request-json.ts'
 
-/** Longer than the timeout of other calls, because an instance checks its own dependencies first. */
+/** Longer than the timeout for other calls, because an instance checks its own dependencies first. */
 const READINESS_TIMEOUT_MS = 600
 
-/** The readiness of one instance; undefined if the instance did not respond. */
+/** One instance's readiness; undefined if the instance did not respond. */
 export type InstanceReadiness = { url: string; readiness: Readiness | undefined }
 
-/** Calls `/readyz` of one instance, without retries. Never throws. */
+/** Calls one instance's `/readyz`, without retries. Never throws. */
 export async function readReadiness({ origin, pool }: Instance): Promise<InstanceReadiness> {
   const signal = AbortSignal.timeout(READINESS_TIMEOUT_MS)
   try {

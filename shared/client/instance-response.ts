@@ -2,7 +2,7 @@ import { startNonRecordingSpan } from '../tracing/tracing.ts'
 import type { Instance } from './balancer.ts'
 import { requestJson } from './request-json.ts'
 
-/** The response of one instance; undefined if it did not respond. */
+/** One instance's response; undefined if it did not respond. */
 export type InstanceResponse = { url: string; response: { status: number; body: unknown } | undefined }
 
 export type InstanceRequest = { path: string; headers: Record<string, string>; signal: AbortSignal }

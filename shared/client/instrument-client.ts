@@ -14,7 +14,7 @@ const HISTOGRAM = {
   buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
 }
 
-/** A client that records the duration of each call in the metrics. A call that fails over is counted once. */
+/** A client that records each call's duration in the metrics. A call that fails over is counted once. */
 export function instrumentClient<Client extends ServiceClient>(client: Client, metrics: Metrics): Client {
   // All upstreams share one histogram.
   const existing = metrics.getSingleMetric(HISTOGRAM.name)

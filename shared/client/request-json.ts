@@ -6,8 +6,8 @@ export type JsonRequest = Pick<Dispatcher.DispatchOptions, 'path' | 'headers' | 
 }
 
 /**
- * Sends a request, and resolves to the status and the parsed JSON body of the response. Unlike undici's `request()`, it
- * creates no stream for the response, so a call takes a quarter less CPU time and produces less garbage.
+ * Sends a request, and resolves to the response's status and parsed JSON body. Unlike undici's `request()`, it creates
+ * no stream for the response, so a call takes a quarter less CPU time and produces less garbage.
  * @throws an undici error, the abort reason of `signal`, or SyntaxError if the body is not JSON
  */
 export function requestJson(

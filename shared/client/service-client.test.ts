@@ -11,12 +11,12 @@ import { parseTraceparent } from '../tracing/trace-context.ts'
 import { nonRecordingTracing } from '../tracing/tracing.ts'
 import { createServiceClient, expectBody, type ServiceClient, UpstreamError } from './service-client.ts'
 
-/** The behaviour of an instance on its n-th request: returns a status, hangs, or closes the connection. */
+/** An instance's behaviour on its n-th request: returns a status, hangs, or closes the connection. */
 type Behaviour = (n: number) => number | 'hang' | 'cut'
 
 type Received = { method: string; headers: IncomingHttpHeaders; body: string }
 
-/** The duration of an ejection. */
+/** How long an ejection lasts. */
 const EJECTION_MS = 1_000
 
 let stack = new AsyncDisposableStack()

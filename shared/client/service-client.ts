@@ -17,7 +17,7 @@ import { openStream, type StreamOptions } from './upstream-stream.ts'
 /** The call failed, timed out, or returned an unexpected response; see `cause`. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
-  /** The unexpected status of the response; undefined if the call failed or returned a 5xx. */
+  /** The response's unexpected status; undefined if the call failed or returned a 5xx. */
   readonly status: number | undefined
 
   constructor(message: string, { status, ...options }: ErrorOptions & { status?: number } = {}) {
@@ -32,14 +32,14 @@ export type CallOptions = Partial<RequestContext> & {
   links?: TraceContext[] | undefined
   /** If true, the call may be retried on another instance. Default: true for GET, false for POST. */
   idempotent?: boolean
-  /** Timeout of an attempt in milliseconds, if there is another instance left to try. */
+  /** Timeout for an attempt in milliseconds, if there is another instance left to try. */
   attemptTimeoutMs?: number
 }
 
 /** `isRetry` is true for a POST if an earlier attempt on another instance failed, and its outcome is unknown. */
 export type ServiceResponse = { status: number; body: unknown; isRetry?: true }
 
-/** An HTTP client for the instances of one service, with pooled connections. */
+/** An HTTP client for one service's instances, with pooled connections. */
 export type ServiceClient = AsyncDisposable & {
   name: string
   /** @throws UpstreamError if the call fails or returns a 5xx */
@@ -58,7 +58,7 @@ export type ServiceClient = AsyncDisposable & {
   state(): Promise<DependencyState>
   /** Why the last call failed; undefined if it succeeded. */
   reason(): string | undefined
-  /** Calls `/readyz` of every known instance. */
+  /** Calls every known instance's `/readyz`. */
   instances(): Promise<InstanceReadiness[]>
   /** Sends a GET to every known instance, without retries. */
   getAll(path: string, signal: AbortSignal): Promise<InstanceResponse[]>
@@ -73,7 +73,7 @@ type Request = {
 
 const STATE_TIMEOUT_MS = 300
 
-/** Default timeout of an attempt if there is another instance left to try. */
+/** Default timeout for an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
 
 type Deps = {
@@ -86,7 +86,7 @@ type Deps = {
    * requires READ_TOKEN.
    */
   readToken?: Secret | undefined
-  /** The path of a PEM file, from UPSTREAM_CA. */
+  /** The path to a PEM file, from UPSTREAM_CA. */
   ca?: string | undefined
 }
 

@@ -10,7 +10,7 @@ const playableUrl = z
   .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path', abort: true })
   .meta({ description: 'An http(s) URL or a relative path' })
 
-/** The stored fields of an asset: only its URL. */
+/** An asset's stored fields: only its URL. */
 export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
@@ -21,7 +21,7 @@ export const NewCdnUrl = CdnUrlFields.extend({
   }),
 }).meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 
-/** The URL of an asset. */
+/** An asset's URL. */
 export const CdnUrl = z
   .object({ id: AssetId, ...CdnUrlFields.shape })
   .meta({ id: 'CdnUrl', examples: [{ id: '456', url: 'path/to/asset456.mp4' }] })

@@ -21,7 +21,7 @@ export const Counting = z
     store: z
       .string()
       .optional()
-      .meta({ description: 'Identifies the store of the counts: instances that share a store report the same id' }),
+      .meta({ description: 'Identifies the count store: instances that share a store report the same id' }),
     rules: z.string().optional().meta({ description: 'The version of the view rules' }),
   })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })

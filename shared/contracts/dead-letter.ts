@@ -5,7 +5,7 @@ import { Problem } from './status.ts'
 const toNumber = z.coerce.number<string>().int()
 
 export const DeadLetterParams = z.object({
-  sequence: toNumber.min(1).meta({ description: 'The sequence of the original message in the log', examples: [7] }),
+  sequence: toNumber.min(1).meta({ description: "The original message's sequence in the log", examples: [7] }),
 })
 
 /** Selects the first `limit` dead letters after the sequence `after`. */
@@ -28,11 +28,11 @@ const EXAMPLE = {
 /** A message in the log that was rejected. Its views are not counted until it is replayed. */
 export const DeadLetter = z
   .object({
-    sequence: z.int().min(1).meta({ description: 'The sequence of the original message in the log' }),
+    sequence: z.int().min(1).meta({ description: "The original message's sequence in the log" }),
     subject: z
       .string()
       .optional()
-      .meta({ description: 'The subject of the message; absent in embedded mode, which has no subjects' }),
+      .meta({ description: "The message's subject; absent in embedded mode, which has no subjects" }),
     reason: z.string().meta({ description: 'Why the message is not counted, in printable ASCII' }),
     at: z.iso.datetime({ offset: true }).meta({ description: 'When the message became a dead letter (RFC 3339)' }),
     size: z.int().min(0).meta({ description: 'Size of the body in bytes' }),
@@ -43,7 +43,7 @@ export const DeadLetter = z
   .meta({ id: 'DeadLetter', examples: [EXAMPLE] })
 export type DeadLetter = z.infer<typeof DeadLetter>
 
-/** A page of dead letters in ascending order of their sequences. `next` is the `after` of the next page, or null. */
+/** A page of dead letters in ascending sequence order. `next` is the `after` for the next page, or null. */
 export const DeadLetterPage = z
   .object({ deadLetters: z.array(DeadLetter), next: z.int().nullable() })
   .meta({ id: 'DeadLetterPage', examples: [{ deadLetters: [EXAMPLE], next: null }] })
@@ -52,7 +52,7 @@ export type DeadLetterPage = z.infer<typeof DeadLetterPage>
 export const DeadLetterContent = DeadLetter.extend({
   headers: z
     .record(z.string(), z.array(z.string()))
-    .meta({ description: 'The headers of the message; empty if they are malformed' }),
+    .meta({ description: "The message's headers; empty if they are malformed" }),
   body: z.string().optional().meta({ description: 'Absent if the log no longer has the body' }),
   encoding: z
     .enum(['utf-8', 'base64'])
@@ -64,10 +64,7 @@ export const DeadLetterReplayed = z
   .object({
     status: z.literal('ok'),
     sequence: z.int().meta({ description: 'The sequence of the message that contains the replayed views' }),
-    views: z
-      .int()
-      .min(0)
-      .meta({ description: 'Number of views that were appended, not including reports of watch time' }),
+    views: z.int().min(0).meta({ description: 'Number of views that were appended, not including watch-time reports' }),
   })
   .meta({ id: 'DeadLetterReplayed', examples: [{ status: 'ok', sequence: 12, views: 1 }] })
 export type DeadLetterReplayed = z.infer<typeof DeadLetterReplayed>

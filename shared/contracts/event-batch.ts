@@ -2,14 +2,14 @@ import { z } from 'zod'
 import { Position } from './position.ts'
 import { MAX_VIEWS_PER_BATCH, Serial, View, WatchedView } from './view.ts'
 
-/** Consecutive serials of a producer, both ends inclusive. */
+/** Consecutive serials from one producer, both ends inclusive. */
 export const SerialRange = z.object({ producer: z.string().min(1), from: Serial, to: Serial }).meta({
   id: 'SerialRange',
   examples: [{ producer: 'Q1WAZ5Y7C8N3S9B2K4X6E0', from: 43, to: 44 }],
 })
 export type SerialRange = z.infer<typeof SerialRange>
 
-/** Serials in a message that is not counted, and the sequence of the message. */
+/** Serials in a message that is not counted, and the message's sequence. */
 export const RejectedRange = SerialRange.extend({ sequence: z.int().positive().optional() })
 export type RejectedRange = z.infer<typeof RejectedRange>
 
@@ -22,7 +22,7 @@ export type SkippedMessage = z.infer<typeof SkippedMessage>
 
 /**
  * A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). `views` is 0 if the
- * message contains only reports of watch time.
+ * message contains only watch-time reports.
  */
 export const LogMessage = z.object({
   sequence: z.int().positive(),
@@ -64,7 +64,7 @@ export const EventBatch = z
       description: 'The messages that the views came from, in order; omitted by a queue-listener of a previous release',
     }),
     watched: z.array(WatchedView).max(MAX_VIEWS_PER_BATCH).optional().meta({
-      description: 'The reports of watch time in the range, in log order; requires `messages`',
+      description: 'The watch-time reports in the range, in log order; requires `messages`',
     }),
     end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
     oldest: z.iso
@@ -103,7 +103,7 @@ function sumOf(messages: readonly LogMessage[]): number {
   return messages.reduce((sum, { views }) => sum + views, 0)
 }
 
-/** Returns true if each report of watch time belongs to one of the messages, and the reports are in log order. */
+/** Returns true if each watch-time report belongs to one of the messages, and the reports are in log order. */
 function areIn(messages: readonly LogMessage[], watched: readonly WatchedView[]): boolean {
   let next = 0
   for (const { sequence } of messages) {

@@ -9,7 +9,7 @@ export const HistoryQuery = z.object({ range: HistoryRange.default('5m') })
 
 const time = z.iso.datetime()
 const count = z.int().nonnegative()
-const instance = z.string().optional().meta({ description: 'URL of the instance, if the service has more than one' })
+const instance = z.string().optional().meta({ description: "The instance's URL, if the service has more than one" })
 
 /** A step that starts at `at`. Steps in which the edge took no sample are omitted. */
 export const HistoryPoint = z.object({

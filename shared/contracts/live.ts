@@ -39,7 +39,7 @@ const changesExample = {
   viewers: { '123': 2 },
 }
 
-/** `event: snapshot`: the totals, the top assets and users, and the views of the last 300 seconds. */
+/** `event: snapshot`: the totals, the top assets and users, and the views in the last 300 seconds. */
 export const LiveSnapshot = z
   .object({
     views,
@@ -68,7 +68,7 @@ export type LiveChanges = z.infer<typeof LiveChanges>
 
 export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'changes'; data: LiveChanges }
 
-/** The description of the stream in the OpenAPI document. */
+/** The stream's description in the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes the stream within 15 s. Comment lines are heartbeats. ' +

@@ -3,7 +3,7 @@ import { AssetId } from './ids.ts'
 import { Rights } from './rights.ts'
 import { Duration } from './watch.ts'
 
-/** The stored metadata of an asset; also the body of a POST. */
+/** An asset's stored metadata; also the body of a POST. */
 export const MetadataFields = z
   .strictObject({
     title: z.string().min(1).max(300),
@@ -18,7 +18,7 @@ export const MetadataFields = z
   })
 export type MetadataFields = z.infer<typeof MetadataFields>
 
-/** The metadata of an asset. */
+/** An asset's metadata. */
 export const Metadata = z.object({ id: AssetId, ...MetadataFields.shape }).meta({
   id: 'Metadata',
   examples: [{ id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }],

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** The asset and the user of a play. */
+/** A play's asset and user. */
 export const Play = z.object({ assetId: AssetId, userId: UserId })
 export type Play = z.infer<typeof Play>

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Position, toLogPosition, toPosition } from './position.ts'
 
-test('in JSON, the incarnation of a position is named `stream`', () => {
+test("in JSON, a position's incarnation is named `stream`", () => {
   const position = { stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   const logPosition = { incarnation: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   expect(toPosition(logPosition)).toEqual(position)

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 
 /**
- * A position in the event log, as JSON represents it. `stream` identifies the incarnation of the log, because positions
- * are meaningless after the log is recreated. `sequence` is the sequence of the last message read, or 0 before the
- * first message.
+ * A position in the event log, as JSON represents it. `stream` identifies the log's incarnation, because positions are
+ * meaningless after the log is recreated. `sequence` is the sequence of the last message read, or 0 before the first
+ * message.
  */
 export const Position = z
   .object({

@@ -1,7 +1,7 @@
-/** The path of the liveness probe. */
+/** The liveness probe's path. */
 export const LIVENESS = '/healthz'
 
-/** The path of the readiness probe; see `Readiness`. */
+/** The readiness probe's path; see `Readiness`. */
 export const READINESS = '/readyz'
 
 /** The path of the metrics in Prometheus text format. */

@@ -5,13 +5,13 @@ import { Counting } from './counting.ts'
 export const DependencyState = z.enum(['up', 'down', 'unknown'])
 export type DependencyState = z.infer<typeof DependencyState>
 
-/** The state of a circuit breaker. */
+/** A circuit breaker's state. */
 export const Circuit = z.enum(['closed', 'open', 'half-open'])
 export type Circuit = z.infer<typeof Circuit>
 
 /**
- * The progress of queue-listener. `stalled`: the lag exceeds 5 s and the backlog is not shrinking, or counting is
- * suspended for the given `reason`.
+ * queue-listener's progress. `stalled`: the lag exceeds 5 s and the backlog is not shrinking, or counting is suspended
+ * for the given `reason`.
  */
 export const Forwarding = z
   .object({
@@ -42,8 +42,8 @@ export const Delivery = z
 export type Delivery = z.infer<typeof Delivery>
 
 /**
- * `GET /readyz`: the readiness of the service and the state of its dependencies. A `degraded` service can serve
- * requests, but cannot do all of its work.
+ * `GET /readyz`: the service's readiness and the state of its dependencies. A `degraded` service can serve requests,
+ * but cannot do all of its work.
  */
 export const Readiness = z
   .object({

@@ -13,7 +13,7 @@ export const Rights = z
       .meta({ description: 'The countries in which the asset may be played (ISO 3166-1 alpha-2)' }),
     plans: listOf(z.string().min(1).max(64), 50)
       .optional()
-      .meta({ description: 'The plans that include the asset; compared with the `plan` claim of the token' }),
+      .meta({ description: "The plans that include the asset; compared with the token's `plan` claim" }),
   })
   .refine(({ from, until }) => !from || !until || Date.parse(from) < Date.parse(until), {
     path: ['until'],

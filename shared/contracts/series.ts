@@ -42,8 +42,8 @@ export const SeriesPoint = z.object({
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
 /**
- * The points are in chronological order. The counts of the current step may still rise, and late events can raise the
- * counts of earlier steps.
+ * The points are in chronological order. The current step's counts may still rise, and late events can raise the counts
+ * in earlier steps.
  */
 export const Series = z
   .object({

@@ -14,7 +14,7 @@ export const Problem = z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()
       .meta({ description: 'One entry per invalid field' }),
-    requestId: z.string().meta({ description: 'The id of the request in the logs' }),
+    requestId: z.string().meta({ description: 'The request id in the logs' }),
   })
   .meta({ id: 'Problem' })
 export type Problem = z.infer<typeof Problem>
@@ -44,7 +44,7 @@ const statusTexts: Partial<Record<number, string>> = {
   507: 'Insufficient storage',
 }
 
-/** Returns the `status` text of a Problem with this HTTP status code. */
+/** Returns the `status` text for a Problem with this HTTP status code. */
 export function toStatusText(status: number): string {
   return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
 }

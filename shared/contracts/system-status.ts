@@ -9,7 +9,7 @@ import { Circuit, DependencyState } from './readiness.ts'
  */
 const ComponentState = z.enum([...DependencyState.options, 'degraded'])
 
-/** The state of one instance of a service. */
+/** The state of one service instance. */
 export const InstanceStatus = z.object({ url: z.string(), state: ComponentState })
 export type InstanceStatus = z.infer<typeof InstanceStatus>
 
@@ -47,7 +47,7 @@ export const Link = z.object({
 })
 export type Link = z.infer<typeof Link>
 
-/** The calls along the path of a play, summed over all processes of this edge. A cache hit is not a call. */
+/** The calls along a play's path, summed over all of this edge's processes. A cache hit is not a call. */
 export const Traffic = z.object({
   at: z.iso.datetime(),
   processes: z.int().positive().meta({ description: 'Number of processes that serve this edge' }),

@@ -5,7 +5,7 @@ import { View } from './view.ts'
 export const TraceId = z
   .string()
   .regex(/^[\da-f]{32}$/, { error: 'must be 32 lowercase hexadecimal digits' })
-  .meta({ description: 'The id of a trace (W3C Trace Context)', examples: ['4bf92f3577b34da6a3ce929d0e0e4736'] })
+  .meta({ description: 'A trace id (W3C Trace Context)', examples: ['4bf92f3577b34da6a3ce929d0e0e4736'] })
 
 const SpanId = z
   .string()
@@ -84,7 +84,7 @@ export type TraceNotFound = z.infer<typeof TraceNotFound>
 
 const missingServices = z.array(z.string()).meta({ description: 'Services with an instance that did not respond' })
 
-/** `GET /traces/:traceId` of play: the spans that all processes have recorded for a trace. */
+/** play's `GET /traces/:traceId`: the spans that all processes have recorded for a trace. */
 export const SystemTrace = Trace.extend({ missing: missingServices }).meta({
   id: 'SystemTrace',
   examples: [{ ...EXAMPLE, missing: ['queue-listener'] }],
@@ -103,7 +103,7 @@ export const TracedPlay = z
     userId: z.string(),
     at: z.iso.datetime(),
     durationMs: z.number().nonnegative(),
-    status: z.int().meta({ description: 'The HTTP status of the response' }),
+    status: z.int().meta({ description: "The response's HTTP status" }),
   })
   .meta({ id: 'TracedPlay' })
 export type TracedPlay = z.infer<typeof TracedPlay>
@@ -119,7 +119,7 @@ export const TracedPlaysQuery = z.object({
 export type TracedPlaysQuery = z.infer<typeof TracedPlaysQuery>
 export const TraceQuery = TracedPlaysQuery.pick({ local: true })
 
-/** `GET /traces` of play: the most recent plays whose traces were recorded, newest first. */
+/** play's `GET /traces`: the most recent plays whose traces were recorded, newest first. */
 export const TracedPlays = z.object({ traces: z.array(TracedPlay), missing: missingServices }).meta({
   id: 'TracedPlays',
   examples: [

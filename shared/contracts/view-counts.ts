@@ -17,19 +17,19 @@ export const ViewCount = z
 export type ViewCount = z.infer<typeof ViewCount>
 
 /**
- * The counts of one asset or one user. `qualified`: the views that pass the view rules. `viewers`: the distinct users of
- * an asset; users have no viewers.
+ * The counts for one asset or one user. `qualified`: the views that pass the view rules. `viewers`: an asset's distinct
+ * users; users have no viewers.
  */
 export const Counts = z.object({ views, qualified: views, viewers: views.optional() })
 export type Counts = z.infer<typeof Counts>
 
-/** The counts of an asset. */
+/** An asset's counts. */
 export const AssetCounts = z
   .object({ id: z.string(), views, qualified: views, viewers: views })
   .meta({ id: 'AssetCounts', examples: [{ id: '456', views: 3, qualified: 2, viewers: 1 }] })
 export type AssetCounts = z.infer<typeof AssetCounts>
 
-/** The counts of a user. */
+/** A user's counts. */
 export const UserCounts = z
   .object({ id: z.string(), views, qualified: views })
   .meta({ id: 'UserCounts', examples: [{ id: '8', views: 3, qualified: 2 }] })
@@ -60,7 +60,7 @@ export const CountLookup = z
   .meta({ id: 'CountLookup', examples: [{ assets: ['123', '456'], users: ['8'] }] })
 export type CountLookup = z.infer<typeof CountLookup>
 
-/** The counts of all requested ids; 0 for unknown ids. */
+/** The counts for all requested ids; 0 for unknown ids. */
 const byId = z.record(z.string(), views)
 
 /** A play that was requested with an idempotency key. */
@@ -96,13 +96,13 @@ export const LookupQuery = z.object({
     }),
 })
 
-/** The views of all requested ids, in the order of the request; 0 for unknown ids. */
+/** The views for all requested ids, in request order; 0 for unknown ids. */
 export const ListedViews = z
   .object({ assets: z.array(views), users: z.array(views), events: LookedUpCounts.shape.events })
   .meta({ id: 'ListedViews', examples: [{ assets: [0, 2], users: [2] }] })
 export type ListedViews = z.infer<typeof ListedViews>
 
-/** The response to a lookup with `as=lists`. The previous release of reporting returns LookedUpCounts instead. */
+/** The response to a lookup with `as=lists`. reporting's previous release returns LookedUpCounts instead. */
 export const ListedResponse = z.union([ListedViews, LookedUpCounts, LookupBehind])
 
 /** The count by which a top list is ordered. */

@@ -18,7 +18,7 @@ export type ViewState = z.infer<typeof ViewState>
 export const Verdict = z.enum(['qualified', 'not-qualified', 'pending'])
 export type Verdict = z.infer<typeof Verdict>
 
-/** The `reason` of a rejected event. */
+/** A rejected event's `reason`. */
 export const DEAD_LETTER = 'dead-letter'
 
 const EXAMPLE = {
@@ -53,7 +53,7 @@ export const ViewExplanation = z
     userId: UserId.nullable(),
     at: View.shape.at.nullable(),
     position: Position.nullable().meta({
-      description: 'The position of the event in the log; null if it is unknown, or while the event is in an outbox',
+      description: "The event's position in the log; null if it is unknown, or while the event is in an outbox",
     }),
     secondsWatched: WatchedSeconds.nullable().optional().meta({
       description: 'The longest reported watch time; null if none was reported. Absent if the rules do not use it',

@@ -5,12 +5,12 @@ import { Duration, WatchedSeconds } from './watch.ts'
 /** Maximum number of views and reports in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
-/** The number of an event among the events of its producer, starting at 1. */
+/** An event's number among its producer's events, starting at 1. */
 export const Serial = z.int().positive()
 
 /**
- * An earlier producer of the same program, which has restarted or been offline since, and the last serial of that
- * producer that the log acknowledged.
+ * An earlier producer of the same program, which has restarted or been offline since, and the last of that producer's
+ * serials that the log acknowledged.
  */
 export const Predecessor = z.strictObject({ producer: z.string().min(1).max(4_096), serial: Serial })
 export type Predecessor = z.infer<typeof Predecessor>
@@ -51,7 +51,7 @@ export const View = z
         'The producer; for a view without a serial, the CloudEvents `source`. Views without this field are not deduplicated',
     }),
     serial: Serial.optional().meta({
-      description: 'Number of this view among the views of its producer, starting at 1',
+      description: "Number of this view among its producer's views, starting at 1",
     }),
     predecessor: Predecessor.optional().meta({
       description: 'An earlier producer of the same program, and its last acknowledged serial',

@@ -3,7 +3,7 @@ import { AssetId, UserId } from './ids.ts'
 
 const DAY_S = 86_400
 
-/** The duration of an asset, in seconds. */
+/** An asset's duration, in seconds. */
 export const Duration = z
   .number()
   .positive()

@@ -27,7 +27,7 @@ export type HealthEntry = {
   Checks: { Status: 'passing' | 'warning' | 'critical' }[]
 }
 
-/** An instance without its own address uses the address of its node. */
+/** An instance without its own address uses its node's address. */
 export function toInstanceOrigin({ Node, Service }: HealthEntry): string {
   return toOrigin(Service.Address || Node.Address, Service.Port)
 }

@@ -11,12 +11,12 @@ export type Registration = {
   /** The address that the process is bound to. */
   host: string
   port: number
-  /** Determines the initial health state, before the first check of `/readyz`. */
+  /** Determines the initial health state, before the first `/readyz` check. */
   isReady: () => Promise<boolean>
 }
 
 export type Discovery = AsyncDisposable & {
-  /** State of the registry, if discovery depends on one. */
+  /** The registry's state, if discovery depends on one. */
   state?: () => DependencyState
   /** @param configured origins to use until the registry returns instances */
   instancesOf(service: string, configured: readonly string[]): Instances

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { optionalSecret } from '../runtime/secret-settings.ts'
 
-/** The address of the Consul agent, as the client library expects it. */
+/** The Consul agent's address, as the client library expects it. */
 export type ConsulAddress = { host: string; port: number; secure: boolean; socketPath?: string }
 
 const FORM =

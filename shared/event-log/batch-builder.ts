@@ -2,7 +2,7 @@ import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
 
-/** Maximum total size of the messages in a batch. The JSON of a batch is never larger than its messages. */
+/** Maximum total size of the messages in a batch. A batch's JSON is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
 /** Maximum number of skipped messages in a batch. */
@@ -14,7 +14,7 @@ type Received = { sequence: number; size: number; storedAt: string }
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
 
-/** Collects messages of the log into batches that each fit into one request. An empty batch accepts any message. */
+/** Collects messages from the log into batches that each fit into one request. An empty batch accepts any message. */
 export function createBatchBuilder(start: BatchStart) {
   let bytes = 0
   let batch = emptyBatch(start)

@@ -9,9 +9,9 @@ import { DEAD_LETTERS, endOf, findStream, REPLAYS, STREAM } from './stream.ts'
 
 type State = {
   incarnation: string
-  /** Maps the sequence of each original message to the sequence of its copy. */
+  /** Maps each original message's sequence to its copy's sequence. */
   copies: Map<number, number>
-  /** Maps the sequence of each resolved original message to its resolution. */
+  /** Maps each resolved original message's sequence to its resolution. */
   resolutions: Map<number, Resolution>
   /** Sequences of copies to remove: duplicates, and copies of resolved dead letters. */
   superfluous: Set<number>
@@ -27,7 +27,7 @@ export type DeadLetterIndex = {
   /** The sequences of the dead letters that are neither replayed nor deleted, in ascending order. */
   unresolved(): number[]
   count(): number
-  /** The sequence of the copy of an unresolved dead letter. */
+  /** The sequence of an unresolved dead letter's copy. */
   copyOf(sequence: number): number | undefined
   resolutionOf(sequence: number): Resolution | undefined
   /** Reads the copies of these unresolved dead letters. Omits copies that were removed in the meantime. */

@@ -10,7 +10,7 @@ const MAX_LOGGED = 1_000
 type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
   sequence: number
   reason: string
-  /** Returns the headers of the message. Throws if they are malformed. */
+  /** Returns the message's headers. Throws if they are malformed. */
   headers: () => MsgHdrs | undefined
 }
 

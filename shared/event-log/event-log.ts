@@ -25,7 +25,7 @@ export type LogBatch = {
   /** The reader's position in the previous incarnation of the log, if this batch is the first of a new incarnation. */
   leaving?: LogPosition | undefined
   views: View[]
-  /** The reports of watch time, in log order. */
+  /** The watch-time reports, in log order. */
   watched: WatchedView[]
   /** The trace contexts of the views whose traces are recorded. */
   traces: TraceContext[]
@@ -98,7 +98,7 @@ export type DeadLetters = {
   list(page: { after?: number | undefined; limit: number }): Promise<DeadLetterPage>
   get(sequence: number): Promise<DeadLetterDetails | undefined>
   /**
-   * Appends the views of a dead letter exactly once, with their ids, to `events.view.dead-letter.<sequence>`.
+   * Appends a dead letter's views exactly once, with their ids, to `events.view.dead-letter.<sequence>`.
    * @param corrected replaces the body; must not contain new event ids
    */
   replay(sequence: number, corrected?: Uint8Array): Promise<Resolved>
@@ -108,7 +108,7 @@ export type DeadLetters = {
 }
 
 /**
- * The replicas of a log: how many the settings request, how many the log is configured with, and how many are online,
+ * A log's replicas: how many the settings request, how many the log is configured with, and how many are online,
  * including the leader. `online` is 0 if the log has no leader.
  */
 export type LogReplicas = { wanted: number | undefined; configured: number; online: number }
@@ -117,14 +117,14 @@ export type SearchOptions = { maxMessages: number; signal: AbortSignal }
 
 /** An ordered, durable log of views, and of reports of how long they were watched. */
 export type EventLog = AsyncDisposable & {
-  /** The name of the log in `/readyz`. */
+  /** The log's name in `/readyz`. */
   name: string
   state: () => DependencyState
   /** Why the log is not up. */
   reason?: () => string | undefined
-  /** A problem with the replicas of the log, in one line. The log may still be up. */
+  /** A problem with the log's replicas, in one line. The log may still be up. */
   problem?: () => string | undefined
-  /** The replicas of the log; undefined while the log is unreachable. */
+  /** The log's replicas; undefined while the log is unreachable. */
   replicas?: () => LogReplicas | undefined
   /**
    * @param source a prefix: the CloudEvents `source` of each event is `<source>/<id>`
@@ -152,6 +152,6 @@ export type EventLog = AsyncDisposable & {
   /** The position of the last message. */
   end(): Promise<LogPosition>
   extent(): Promise<LogExtent>
-  /** Returns the backlog of a reader at this position, including dead letters. Empty if the log does not exist yet. */
+  /** Returns the backlog for a reader at this position, including dead letters. Empty if the log does not exist yet. */
   backlog(after: LogPosition | undefined): Promise<Backlog>
 }

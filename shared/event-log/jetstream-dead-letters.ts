@@ -12,14 +12,14 @@ import type { DeadLetterHead } from './resolution.ts'
 import { replaySubject, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE } from './view-events.ts'
 
-/** Room for the headers of a replay, in addition to its body. */
+/** Room for a replay's headers, in addition to its body. */
 const HEADER_BYTES = 4 * 1024
 /** An attempt fails only if another process resolved the dead letter, or published on the replay's subject. */
 const MAX_ATTEMPTS = 5
 
 type Deps = { nats: NatsLink; index: DeadLetterIndex; maxPayload: () => number }
 
-/** The dead letters of the log in JetStream. */
+/** The log's dead letters in JetStream. */
 export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): DeadLetters {
   /** Refreshes the index, and removes copies that a killed process left behind. */
   async function refresh(): Promise<void> {
@@ -38,7 +38,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
 
   /**
    * Publishes the message that resolves a dead letter, unless the dead letter is already resolved. This is atomic: the
-   * publish expects the last sequence of the subject, which is 0 unless another program has published there.
+   * publish expects the subject's last sequence, which is 0 unless another program has published there.
    */
   async function decide(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const jsm = await openJetStreamManager(nats)
@@ -124,7 +124,7 @@ function toReplay(found: Found, corrected: Uint8Array | undefined, maxPayload: n
   return { data, views, headers: withHeaders({ 'Content-Type': BATCH_CONTENT_TYPE, [REPLAYED]: 'true' }) }
 }
 
-/** The body of the original, or of its copy once the original has expired. */
+/** The original's body, or that of its copy once the original has expired. */
 function bodyOf({ head, original, copy }: Found): Uint8Array | undefined {
   return original?.data ?? (head.bodyOmitted ? undefined : copy?.data)
 }

@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     lines: () => lines,
   }))
 
-  test('the owner sets the maximum age of the stream; without a setting, the maximum age stays unchanged', async () => {
+  test("the owner sets the stream's maximum age; without a setting, the maximum age stays unchanged", async () => {
     const maxAge = async (maxAgeMs?: number, isOwner = true) => {
       await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
       await link.up(AbortSignal.timeout(5_000))
@@ -166,7 +166,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(names).not.toContain(STREAM)
   })
 
-  test('views of maximum length fit into the default max_payload of NATS', async () => {
+  test('maximum-length views fit into the default NATS max_payload', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
@@ -175,7 +175,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
-  test('reports of maximum length fit into the default max_payload of NATS', async () => {
+  test('maximum-length reports fit into the default NATS max_payload', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
@@ -194,7 +194,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
-  test('the views of one append share a message', async () => {
+  test('the views in one append share a message', async () => {
     await using eventLog = await open('mine')
     await eventLog.append(createViews(100), never)
     expect((await eventLog.end()).sequence).toBe(1)
@@ -228,7 +228,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   })
 
   test.each([
-    ['the serials of another producer', { source: '/tv/other', serial: '1' }],
+    ["another producer's serials", { source: '/tv/other', serial: '1' }],
     ['a serial and a source with a longer producer name', { source: '/tv/x.tv', serial: '1' }],
     ['a serial that is not a decimal number', { source: '/tv/tv', serial: '01' }],
     ['a serial that is not a safe integer', { source: '/tv/tv', serial: '9'.repeat(16) }],
@@ -438,7 +438,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       return eventLog
     }
 
-    test('has the subject of the original, and all values of its headers', async () => {
+    test("has the original's subject, and all of its header values", async () => {
       await using eventLog = await open()
       await eventLog.end()
       await publishWith('events.view.tv', 'not json', { Via: ['a', 'b'], 'X-Id': '1' })
@@ -524,7 +524,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
 
     test.each([
-      ['views of another program', () => ({ body: JSON.stringify(eventOf('foreign')), headers: {} })],
+      ["another program's views", () => ({ body: JSON.stringify(eventOf('foreign')), headers: {} })],
       ['an invalid message', () => ({ body: 'garbage', headers: {} })],
       ['a deletion with a body', () => ({ body: 'garbage', headers: resolving(1, 'Deleted') })],
       ['a deletion of another dead letter', () => ({ body: '', headers: resolving(2, 'Deleted') })],
@@ -540,7 +540,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(idsOf(await readToEnd(eventLog)).filter((id) => id === 'a')).toHaveLength(1)
     })
 
-    test('is not resolved by a message on the subject of another dead letter', async () => {
+    test("is not resolved by a message on another dead letter's subject", async () => {
       await using eventLog = await openWithLetter()
       await publish('events.view.tv', 'not json')
       await readToEnd(eventLog)

@@ -16,13 +16,13 @@ type Deps = {
   options: StreamOptions
   source: string
   resumed: string | undefined
-  /** The server's limit on the size of a message. */
+  /** The server's limit on message size. */
   maxPayload: () => number
 }
 
 /**
- * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message names the expected last
- * sequence of the subject, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
+ * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message names the subject's
+ * expected last sequence, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
  * subject shows whether the message was stored.
  */
 export function createJetStreamProducer({ nats, options, source, resumed, maxPayload }: Deps): Producer {
@@ -73,8 +73,8 @@ export function createJetStreamProducer({ nats, options, source, resumed, maxPay
 }
 
 /**
- * Encodes the first views, and halves their number until the message fits. For example, 500 reports with ids of maximum
- * length do not fit.
+ * Encodes the first views, and halves their number until the message fits. For example, 500 reports with maximum-length
+ * ids do not fit.
  */
 function encodeFirst(views: readonly NewView[], source: string, maxBytes: number): { payload: string; count: number } {
   const payload = encodeViews(views, source)

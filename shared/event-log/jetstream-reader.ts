@@ -25,7 +25,7 @@ const CLOSE_TIMEOUT_MS = 200
 
 /**
  * How long a batch waits for pending messages once all received ones are in it. If messages are stored while
- * nats-server 2.9 creates a consumer, it overstates the number of pending messages of that consumer, so a batch could
+ * nats-server 2.9 creates a consumer, it overstates the number of messages pending for that consumer, so a batch could
  * otherwise grow until no views arrive for FETCH_EXPIRES_MS.
  */
 const MAX_HOLD_MS = 50
@@ -39,7 +39,7 @@ type Deps = {
   readExtent: () => Promise<LogExtent>
 }
 
-/** Implements `read` of EventLog. */
+/** Implements EventLog's `read`. */
 export function createJetStreamReader({
   nats,
   options,
@@ -60,8 +60,8 @@ export function createJetStreamReader({
   }
 
   /**
-   * When the connection closes, requests in flight fail just before `lost` aborts, so this also checks the state of the
-   * link.
+   * When the connection closes, requests in flight fail just before `lost` aborts, so this also checks the link's
+   * state.
    */
   function toCause(error: unknown, lost: AbortSignal): unknown {
     return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
@@ -84,7 +84,7 @@ export function createJetStreamReader({
     /** The sequence before the first gap in the batch. A gap is a range that the consumer did not deliver. */
     let skippedAfter: number | undefined
 
-    /** Stores the dead letters of the batch, and verifies that no view expired in the gaps. */
+    /** Stores the batch's dead letters, and verifies that no view expired in the gaps. */
     async function complete(): Promise<void> {
       await deadLetters.flush()
       if (skippedAfter === undefined) return
@@ -120,7 +120,7 @@ export function createJetStreamReader({
           pending = message.info.pending
           const isLastReceived = messages.getPending() <= 1
           const isHeld = pending > 0 && isLastReceived && performance.now() - startedAt > MAX_HOLD_MS
-          // nats-server 2.9 corrects the number of pending messages when it is asked for the state of the consumer.
+          // nats-server 2.9 corrects the number of pending messages when it is asked for the consumer's state.
           if (isHeld) void consumer.info().catch(() => undefined)
           if (isLastReceived && (pending === 0 || isHeld)) {
             await complete()

@@ -8,7 +8,7 @@ import { createSearch, toSearchRange } from './search.ts'
 import { findStream, producerOf, storedAt, VIEWS } from './stream.ts'
 import { extentOf } from './stream-status.ts'
 
-/** Implements `find` of EventLog. Unlike a reader, it neither creates the stream nor stores dead letters. */
+/** Implements EventLog's `find`. Unlike a reader, it neither creates the stream nor stores dead letters. */
 export function findInStream(
   nats: Pick<NatsLink, 'connection' | 'down'>,
   id: string,

@@ -8,8 +8,8 @@ export type LagMeter = {
 }
 
 /**
- * Measures the lag of a reader: marks the end of the log, and times how long the reader takes to reach the mark. Does
- * not use the timestamps of messages, because they come from another clock.
+ * Measures a reader's lag: marks the end of the log, and times how long the reader takes to reach the mark. Does not
+ * use message timestamps, because they come from another clock.
  */
 export function createLagMeter(now: () => number = () => performance.now()): LagMeter {
   let mark: { end: number; at: number } | undefined

@@ -16,7 +16,7 @@ const PROBE_TIMEOUT_MS = 1_500
  */
 const FORGET_MS = 5_000
 
-/** The state of the log, derived from the outcomes of appends and reads, and from the state of the stream. */
+/** The state of the log, derived from the outcomes of appends and reads, and from the stream's state. */
 export type LogHealth = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */

@@ -1,7 +1,7 @@
 import { headers, type MsgHdrs } from 'nats'
 import { MAX_REASON, toLine } from '../runtime/printable.ts'
 
-/** Headers of a dead letter: its original sequence and subject, and why it was rejected. */
+/** A dead letter's headers: its original sequence and subject, and why it was rejected. */
 const SEQUENCE = 'Rejected-Sequence'
 const SUBJECT = 'Rejected-Subject'
 const REASON = 'Rejected-Reason'
@@ -24,7 +24,7 @@ export const OWN_HEADER_BYTES = 4 * 1024
 /** A rejected message, as described by these headers. */
 export type Rejected = { sequence: number; subject: string; reason: string; size?: number | undefined }
 
-/** Sets the headers of a dead letter. Escapes and truncates their values. */
+/** Sets a dead letter's headers. Escapes and truncates their values. */
 export function setRejected(target: MsgHdrs, { sequence, subject, reason, size }: Rejected): void {
   target.set(SEQUENCE, String(sequence))
   target.set(SUBJECT, toLine(subject, MAX_SUBJECT))
@@ -51,8 +51,8 @@ export function readRejected(read: () => MsgHdrs | undefined, limit: number): Re
 }
 
 /**
- * Copies the headers of the original that fit, except those that the server or this log interprets. Copies nothing if
- * the headers are malformed.
+ * Copies the original's headers that fit, except those that the server or this log interprets. Copies nothing if the
+ * headers are malformed.
  */
 export function copyHeaders(read: () => MsgHdrs | undefined, maxBytes: number): MsgHdrs {
   const kept = headers()

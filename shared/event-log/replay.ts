@@ -2,7 +2,7 @@ import { MAX_REASON, toLine } from '../runtime/printable.ts'
 import type { Resolved } from './event-log.ts'
 import { decodeViews, parseBatch, parseEvents } from './view-events.ts'
 
-/** The views of a dead letter cannot be replayed. The error message says what is invalid or which limit is exceeded. */
+/** A dead letter's views cannot be replayed. The error message says what is invalid or which limit is exceeded. */
 export class InvalidReplayError extends Error {
   override name = 'InvalidReplayError'
 }
@@ -14,8 +14,8 @@ type Original = { sequence: number; body: Uint8Array | undefined; storedAt: stri
 export type Replay = { data: string; views: number }
 
 /**
- * Encodes the views of a dead letter for its replay, from the original or from a corrected body. The events keep their
- * ids, times and all other attributes, except `source` and `serial`.
+ * Encodes a dead letter's views for its replay, from the original or from a corrected body. The events keep their ids,
+ * times and all other attributes, except `source` and `serial`.
  * @throws InvalidReplayError
  */
 export function encodeReplay({ sequence, body, storedAt }: Original, corrected?: Uint8Array): Replay {
@@ -61,7 +61,7 @@ function withProducer(
 }
 
 /**
- * A correction may omit events, but must not add any. If an event of the original has no id, this cannot be checked.
+ * A correction may omit events, but must not add any. If an event in the original has no id, this cannot be checked.
  * @throws InvalidReplayError
  */
 function assertSameIds(original: unknown[] = [undefined], corrected: unknown[] = []): void {

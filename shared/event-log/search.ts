@@ -22,8 +22,8 @@ export function toSearchRange(
 type Stored = { sequence: number; data: Uint8Array; storedAt: string; producer?: string }
 
 /**
- * Searches the messages of a log for one event. Decodes only messages that may contain the id of the event, because a
- * search must not slow down other work in the process.
+ * Searches a log's messages for one event. Decodes only messages that may contain the event's id, because a search must
+ * not slow down other work in the process.
  */
 export function createSearch(id: string, incarnation: string) {
   const bytes = Buffer.from(id)

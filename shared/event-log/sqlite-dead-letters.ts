@@ -33,7 +33,7 @@ const SELECT = 'SELECT letter.*, data, stored_at FROM dead_letters AS letter JOI
 
 type Deps = { db: DatabaseSync; log: Logger; append: (data: string) => number }
 
-/** The dead letters of the log in a SQLite file. `append` appends a message and returns its sequence. */
+/** The log's dead letters in a SQLite file. `append` appends a message and returns its sequence. */
 export function createSqliteDeadLetters({ db, log, append }: Deps) {
   const insert = db.prepare('INSERT OR IGNORE INTO dead_letters (sequence, reason, rejected_at) VALUES (?, ?, ?)')
   const update = db.prepare('UPDATE dead_letters SET resolution = ?, resolved_at = ? WHERE sequence = ?')

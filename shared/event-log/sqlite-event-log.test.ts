@@ -66,7 +66,7 @@ describe('the SQLite event log', () => {
     expect(() => open()).toThrow('database is locked')
   })
 
-  test('the dead letters of a closed log are unavailable', async () => {
+  test("a closed log's dead letters are unavailable", async () => {
     const log = open()
     await log.append(createViews(1), never)
     await log.reject(1, 'reporting responded 400')

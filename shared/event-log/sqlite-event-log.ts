@@ -145,7 +145,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   }
 }
 
-/** The incarnation is set once: to the creation time of the file, with six random digits after the milliseconds. */
+/** The incarnation is set once: to the file's creation time, with six random digits after the milliseconds. */
 function readIncarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
     new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),

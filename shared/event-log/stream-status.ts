@@ -19,7 +19,7 @@ export type StreamStatus = {
   info: StreamInfo
 }
 
-/** The state of the stream, or undefined if there is none. Read-only. */
+/** The stream's state, or undefined if there is none. Read-only. */
 export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamStatus | undefined> {
   const stream = await findStream(jsm)
   if (!stream) return undefined
@@ -35,7 +35,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   }
 }
 
-/** The first sequence of an empty stream is meaningless, so this returns one more than the last sequence instead. */
+/** An empty stream's first sequence is meaningless, so this returns one more than the last sequence instead. */
 export function extentOf(stream: StreamInfo): LogExtent {
   const { incarnation, sequence: last } = endOf(stream)
   const { messages, first_seq } = stream.state
@@ -50,7 +50,7 @@ export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
   return { count: index.count(), lastReason: last?.reason }
 }
 
-/** Implements `backlog` of EventLog. Must not create the stream, because this runs on every scrape. */
+/** Implements EventLog's `backlog`. Must not create the stream, because this runs on every scrape. */
 export async function readBacklog(jsm: JetStreamManager, after: LogPosition | undefined): Promise<Backlog> {
   const stream = await findStream(jsm)
   if (!stream) return { messages: 0, since: undefined }

@@ -13,7 +13,7 @@ import { hasCode, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
 import { assertLed } from '../nats/quorum.ts'
 import type { Replication } from '../nats/replication.ts'
 
-/** The JetStream stream of the log, and its subjects. */
+/** The log's JetStream stream, and its subjects. */
 export const STREAM = 'EVENTS'
 /** How human-readable messages refer to the stream. */
 export const LOG = 'the stream'
@@ -36,14 +36,14 @@ export function storedAt({ info }: JsMsg): string {
 export type StreamOptions = {
   /** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
   maxAgeMs?: number | undefined
-  /** If true, the retention of an existing stream is updated. Only one service may be the owner. */
+  /** If true, an existing stream's retention is updated. Only one service may be the owner. */
   isOwner?: boolean
   /** Creates the stream with its replicas. */
   replication: Pick<Replication, 'create'>
 }
 
 /**
- * Creates the stream if it is missing. If the retention of an existing stream differs, the owner updates it.
+ * Creates the stream if it is missing. If an existing stream's retention differs, the owner updates it.
  * @throws NoLeaderError
  */
 export async function ensureStream(jsm: JetStreamManager, options: StreamOptions): Promise<StreamInfo> {
@@ -83,8 +83,8 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
 }
 
 /**
- * Precedes the incarnation id in the description of the stream. The description contains the id because nats-server 2.9
- * has no stream metadata.
+ * Precedes the incarnation id in the stream's description. The description contains the id because nats-server 2.9 has
+ * no stream metadata.
  */
 const INCARNATION = 'Views of videos. Incarnation: '
 
@@ -95,7 +95,7 @@ export function endOf({ created, config, state }: StreamInfo): LogPosition {
   return { incarnation: id || created, sequence: state.last_seq }
 }
 
-/** The producer that the subject of a message belongs to. */
+/** The producer that a message's subject belongs to. */
 export function producerOf(subject: string): string {
   return subject.slice(VIEWS.length - 1)
 }

@@ -10,7 +10,7 @@ import type { NewView } from './event-log.ts'
 /** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
-/** Maximum number of errors in the reason of a dead letter. */
+/** Maximum number of errors in a dead letter's reason. */
 const MAX_ISSUES = 2
 
 export const SerialText = z
@@ -86,11 +86,11 @@ export function encodeViews(views: readonly NewView[], source: string): string {
   )
 }
 
-/** The views and reports of a message, and the trace contexts of the events whose traces are recorded. */
+/** The views and reports in a message, and the trace contexts of the events whose traces are recorded. */
 export type DecodedViews = {
   views: View[]
   watched?: Omit<WatchedView, 'sequence'>[]
-  /** The last event of the message. */
+  /** The last event in the message. */
   last?: Pick<View, 'id' | 'serial'>
   traces: TraceContext[]
   isDeadLetter?: boolean
@@ -106,8 +106,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
  * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events. It is also their
- *   maximum `time`, because the clock of a producer may be ahead
- * @param producer the producer that the subject of the message belongs to; by default, the one in each `source`
+ *   maximum `time`, because a producer's clock may be ahead
+ * @param producer the producer that the message's subject belongs to; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
@@ -128,7 +128,7 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
   return { views, watched, last: lastOf(events.data), traces }
 }
 
-/** Describes the first errors in ASCII, because the reason of a dead letter must be ASCII. */
+/** Describes the first errors in ASCII, because a dead letter's reason must be ASCII. */
 function describeIssues({ issues }: z.ZodError): string {
   const described = issues.slice(0, MAX_ISSUES).map(({ path, message }) => {
     return path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
@@ -137,8 +137,8 @@ function describeIssues({ issues }: z.ZodError): string {
 }
 
 /**
- * Returns the events of a message without validating them. Checks their number here, because a schema would validate
- * every event even if the batch is too long.
+ * Returns a message's events without validating them. Checks their number here, because a schema would validate every
+ * event even if the batch is too long.
  * @throws Error unless the message is JSON in UTF-8 with at most MAX_VIEWS_PER_BATCH events
  */
 export function parseBatch(data: Uint8Array): unknown[] {
@@ -157,10 +157,10 @@ type SerialFields = Pick<View, 'producer' | 'serial' | 'predecessor'>
 
 /** Reads the serials in one message. */
 function createSerialReader(appendedBy: string | undefined) {
-  /** Caches the last verified source, because usually all events of a message have the same source. */
+  /** Caches the last verified source, because usually all events in a message have the same source. */
   let verified: { source: string; producer: string } | undefined
 
-  /** A serial needs a matching source: otherwise a message could claim the serials of another producer. */
+  /** A serial needs a matching source: otherwise a message could claim another producer's serials. */
   function producerOf(source: string): string {
     if (source === verified?.source) return verified.producer
     const producer = appendedBy ?? producerIn(source)
@@ -201,7 +201,7 @@ export function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** The producer of an event: the last segment of its `source`. */
+/** An event's producer: the last segment of its `source`. */
 export function producerIn(source: string): string {
   return source.slice(source.lastIndexOf('/') + 1)
 }

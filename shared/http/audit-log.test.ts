@@ -39,7 +39,7 @@ test('refused writes are logged once per second, with a count', async () => {
   expect(lines).toMatchObject([{ level: 40, msg: 'write refused', path: '/batch', status: 401, times: 1 }])
 })
 
-test('a write from a page of another origin is refused and logged', async () => {
+test('a write from a page on another origin is refused and logged', async () => {
   const { lines, send } = setUp()
   expect((await send('POST', '/thing/1', { authorization, 'sec-fetch-site': 'cross-site' })).status).toBe(403)
   expect(lines).toMatchObject([{ msg: 'write refused', status: 403 }])

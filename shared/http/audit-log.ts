@@ -16,7 +16,7 @@ type Options = {
 
 /**
  * Logs who wrote what: each accepted write, and refused writes at most once per second, so that nobody can flood the
- * log. The logged client is the peer of the connection, because no header proves who the client is.
+ * log. The logged client is the connection's peer, because no header proves who the client is.
  */
 export function auditWrites({ reads = [], internal = [] }: Options = {}): MiddlewareHandler<AppEnv> {
   const throttle = createLogThrottle()

@@ -120,7 +120,7 @@ test('an UnavailableError results in a 503 that has retry-after, but not the mes
   await expectProblem(response, 503, [])
 })
 
-test('the log of 503 responses is throttled to one line per second, with a count', async () => {
+test('logging of 503 responses is throttled to one line per second, with a count', async () => {
   useFakeClock()
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })

@@ -20,7 +20,7 @@ const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examp
 const tags = [OPERATIONS]
 
 type Options = {
-  /** Origins whose pages may send requests that change state, besides the origin of the service. Default: none. */
+  /** Origins whose pages may send requests that change state, besides the service's origin. Default: none. */
   isTrustedOrigin?: IsTrustedOrigin
   /** Runs before all routes. */
   middleware?: MiddlewareHandler<AppEnv>[]

@@ -10,7 +10,7 @@ import { clientAddressOf, isFromProxy } from './client-address.ts'
 
 const networks = (text: string): Networks => trustedProxies.parse(text) ?? { includes: () => false }
 
-describe('the address of a client', () => {
+describe("a client's address", () => {
   let server: HttpServer
   let trusted: Networks | undefined
   beforeAll(async () => {
@@ -53,9 +53,9 @@ describe('the address of a client', () => {
     ['may be IPv6 in brackets', ['[2001:db8::7]'], '2001:db8::7'],
     ['may be IPv6 with a port', ['[2001:db8::7]:4711'], '2001:db8::7'],
     ['may be an IPv4-mapped IPv6 address', ['::ffff:203.0.113.7'], '203.0.113.7'],
-    ['may precede the IPv4-mapped address of a trusted proxy', ['203.0.113.7, ::ffff:10.0.0.1'], '203.0.113.7'],
+    ["may precede a trusted proxy's IPv4-mapped address", ['203.0.113.7, ::ffff:10.0.0.1'], '203.0.113.7'],
     ['is not taken from a quoted element', ['203.0.113.8, "203.0.113.7"'], '127.0.0.1'],
-    ['is found in a header of 16 KB', [`${'10.0.0.1,'.repeat(1_500)}203.0.113.7,10.0.0.1`], '203.0.113.7'],
+    ['is found in a 16 KB header', [`${'10.0.0.1,'.repeat(1_500)}203.0.113.7,10.0.0.1`], '203.0.113.7'],
   ])('behind a trusted proxy %s', async (_, lines, expected) => {
     expect(await addressOf('127.0.0.1, 10.0.0.0/8', ...lines)).toBe(expected)
   })

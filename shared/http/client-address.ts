@@ -3,9 +3,9 @@ import { type Networks, toIpAddress } from '../runtime/ip-address.ts'
 import type { AppEnv } from './app-env.ts'
 
 /**
- * The address of the client that sent a request: the peer of the connection, or, if the peer is a trusted proxy, the
- * right-most address in X-Forwarded-For that is not a trusted proxy. Each trusted proxy appends the address of its own
- * peer, so anything that the client wrote into the header is further left and is never read.
+ * The address of the client that sent a request: the connection's peer, or, if the peer is a trusted proxy, the
+ * right-most address in X-Forwarded-For that is not a trusted proxy. Each trusted proxy appends its own peer's address,
+ * so anything that the client wrote into the header is further left and is never read.
  *
  * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes on whatever `Forwarded`
  * header the client sent.
@@ -17,7 +17,7 @@ export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): 
   while (hops !== '' && trustedProxies.includes(address)) {
     const comma = hops.lastIndexOf(',')
     const hop = toHopAddress(hops.slice(comma + 1).trim())
-    // The proxy at `address` did not append the address of its peer, so nothing further left can be trusted.
+    // The proxy at `address` did not append its peer's address, so nothing further left can be trusted.
     if (hop === undefined) break
     address = hop
     hops = hops.slice(0, Math.max(comma, 0))

@@ -28,8 +28,8 @@ test.each([
 test.each([
   ['another site', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }],
   ['another site that sends no origin', { 'sec-fetch-site': 'cross-site' }],
-  ['another origin of the same site', { 'sec-fetch-site': 'same-site', origin: 'https://other.example' }],
-  ['another port of the same host in an old browser', { origin: 'http://edge.example:9000' }],
+  ['another origin on the same site', { 'sec-fetch-site': 'same-site', origin: 'https://other.example' }],
+  ['another port on the same host in an old browser', { origin: 'http://edge.example:9000' }],
   ['another site in an old browser', { origin: 'https://evil.example' }],
   ['a sandboxed frame', { origin: 'null' }],
 ])('a page from %s may read, but not change state', async (_, headers: Record<string, string>) => {

@@ -8,7 +8,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 export type IsTrustedOrigin = (origin: string, c: Context<AppEnv>) => boolean
 
 /**
- * Refuses state-changing requests from pages of other origins (CSRF), unless the origin is trusted. A client that is
+ * Refuses state-changing requests from pages on other origins (CSRF), unless the origin is trusted. A client that is
  * not a browser sends neither `Sec-Fetch-Site` nor `Origin`, and is not affected.
  * https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
  */
@@ -17,7 +17,7 @@ export function refuseCrossOrigin(isTrusted: IsTrustedOrigin = () => false): Mid
     if (SAFE_METHODS.has(c.req.method) || isSameOrigin(c)) return next()
     const origin = headerOf(c, 'origin')
     if (origin !== undefined && isTrusted(origin, c)) return next()
-    const message = 'pages of other origins may not send this request'
+    const message = 'pages on other origins may not send this request'
     return Promise.resolve(problem(c, 403, [{ path: 'origin', message }]))
   }
 }

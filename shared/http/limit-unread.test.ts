@@ -11,7 +11,7 @@ import { limitUnread } from './limit-unread.ts'
 const LARGE = 'x'.repeat(32 * 2 ** 20)
 const MAX = 3
 
-test('above the maximum, the connection of the oldest unread response is closed', async () => {
+test('above the maximum, the connection with the oldest unread response is closed', async () => {
   await using stack = new AsyncDisposableStack()
   let served = 0
   const app = new Hono<AppEnv>().get('/', limitUnread(MAX), (c) => {

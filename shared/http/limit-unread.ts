@@ -4,7 +4,7 @@ import type { AppEnv } from './app-env.ts'
 
 /**
  * Bounds the memory for unread responses: each response stays in memory as a whole until the client has read it. Above
- * the maximum, closes the connection of the oldest unread response, because a client that reads would have received
+ * the maximum, closes the connection with the oldest unread response, because a client that reads would have received
  * that response long ago.
  * @param max the maximum number of unread responses
  */

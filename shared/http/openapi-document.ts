@@ -4,17 +4,17 @@ import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
 import { securitySchemes } from './openapi.ts'
 
-/** The tag of the common routes. */
+/** The tag for the common routes. */
 export const OPERATIONS = 'operations'
 
 const CONVENTIONS = `Every response has the header \`x-request-id\`. All errors have the shape \`Problem\`, \
 some with additional fields. Any path can return these errors: 404 for an unknown path, 405 for an unsupported method \
-(\`allow\` lists the supported methods), 403 for a state-changing request from a page of another origin, 421 for a \
-\`Host\` that is not a name of the service, 500 for an internal error, and 503 while the service is overloaded. A \
+(\`allow\` lists the supported methods), 403 for a state-changing request from a page on another origin, 421 for a \
+\`Host\` that is not one of the service's names, 500 for an internal error, and 503 while the service is overloaded. A \
 request with a body needs a \`content-length\`. A JSON body may have at most 65,536 bytes unless its operation says \
 otherwise.`
 
-/** Generates the OpenAPI document of `app`. */
+/** Generates the OpenAPI document for `app`. */
 export async function createDocument(app: Hono<AppEnv>, name: string) {
   const { components, ...document } = await generateSpecs(app, {
     documentation: {
@@ -56,7 +56,7 @@ function pathParametersIn(paths: object): Record<string, unknown>[] {
   return operations.flatMap((operation) => Object(operation).parameters ?? []).filter((given) => given.in === 'path')
 }
 
-/** Swagger UI fills in the example of a parameter, but not the examples of the parameter's schema. */
+/** Swagger UI fills in a parameter's example, but not the examples in the parameter's schema. */
 function showExample(parameter: Record<string, unknown>): void {
   const [example] = Object(parameter.schema).examples ?? []
   if (example !== undefined) parameter.example = example

@@ -7,11 +7,11 @@ type Operation = {
   operationId?: string
   summary: string
   description?: string
-  /** The tags of the operation. Default: the name of the service. */
+  /** The operation's tags. Default: the service's name. */
   tags?: string[]
   /** Responses by status; an array if the client can choose the media type. */
   responses: Record<number, Response | Response[]>
-  /** Headers of the 200 response by name, besides the common headers. */
+  /** Headers for the 200 response by name, besides the common headers. */
   responseHeaders?: Record<string, object>
   /** Describes parameters that are not validated by a schema. */
   parameters?: NonNullable<DescribeRouteOptions['parameters']>
@@ -19,7 +19,7 @@ type Operation = {
   requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
   problems?: number[]
-  /** Schemas of Problems with additional fields, by status. */
+  /** Schemas for Problems with additional fields, by status. */
   problemSchemas?: Record<number, z.ZodType>
   /** If true, the route requires the write token whenever one is set. */
   isWrite?: boolean
@@ -48,7 +48,7 @@ const descriptions: Record<number, string> = {
   422: 'The idempotency key was used for another request',
   429: 'A rate limit is exceeded',
   431: 'The headers exceed 16 KiB',
-  451: 'Not available in the country of the viewer',
+  451: "Not available in the viewer's country",
   503: 'Temporarily unavailable',
   507: 'There is no room for the counts of new ids',
 }
@@ -88,13 +88,13 @@ export const securitySchemes = {
 
 export type SecurityScheme = keyof typeof securitySchemes
 
-/** The 401 response of a route that requires a user's token. */
+/** The 401 response from a route that requires a user's token. */
 const viewerUnauthorized = {
   description: 'The token is missing, invalid or expired; `www-authenticate` says why (RFC 6750)',
   header: { required: true, schema: { ...text, pattern: '^Bearer', examples: ['Bearer error="invalid_token"'] } },
 }
 
-/** The errors of a route with a body. */
+/** The errors for a route with a body. */
 export const BODY_PROBLEMS = [400, 408, 411, 413, 415, 503]
 
 /** Documents a route in the service's OpenAPI document. */

@@ -21,7 +21,7 @@ test('a body counts against the limit until it is disposed, even after it has fu
   expect(await Promise.all([post(), post()])).toEqual([200, 200])
 })
 
-/** Holds each body until `handled` resolves. Returns the status of the response. */
+/** Holds each body until `handled` resolves. Returns the response status. */
 function createSlowHandler(maxBytes: number, handled: Promise<void>) {
   const receive = createBodyReceiver(maxBytes)
   let inFlight = 0

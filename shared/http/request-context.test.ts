@@ -9,7 +9,7 @@ import { requestContextOf } from './request-context.ts'
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
 
-test('each request has a span in the trace of its caller', async () => {
+test("each request has a span in its caller's trace", async () => {
   const { app, started } = setUp()
   await app.request('/things/1', { headers: { traceparent, tracestate: 'vendor=1' } })
   await app.request('/things/1')
@@ -50,7 +50,7 @@ test('a span ends with the route, the status and the error', async () => {
   ])
 })
 
-test('probes, metrics and the untraced paths of a service have no span', async () => {
+test("probes, metrics and a service's untraced paths have no span", async () => {
   const { app, started } = setUp()
   for (const path of ['/healthz', '/readyz', '/metrics', '/polled']) await app.request(path)
   expect(started).toEqual([])

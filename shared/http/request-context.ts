@@ -13,8 +13,8 @@ type Options = {
 
 /**
  * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new id; the response
- * echoes it. The span belongs to the trace of the `traceparent` header, or to a new trace. If both are new, the trace
- * id is also the request id: a view stores both ids, and the compression of the log removes the duplicate.
+ * echoes it. The span belongs to the trace in the `traceparent` header, or to a new trace. If both are new, the trace
+ * id is also the request id: a view stores both ids, and the log's compression removes the duplicate.
  *
  * Hono's own middleware costs 2.9 µs per request; this one costs 1 µs.
  */

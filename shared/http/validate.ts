@@ -13,7 +13,7 @@ const KIB = 1024
 export const SMALL_BODY = 64 * KIB
 /** Large enough for a lookup of the maximum number of ids. */
 export const LOOKUP_BODY = 4 * KIB * KIB
-/** Large enough for the maximum number of views with ids of maximum length, even if every character is escaped. */
+/** Large enough for the maximum number of views with maximum-length ids, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
 
 /** The bodies in flight on a route may take this much memory, or four times the route's limit if that is more. */
@@ -38,7 +38,7 @@ export function validate<Name extends Target, Schema extends z.ZodType>(
     try {
       return await validateStrictly(c, next)
     } catch (error) {
-      // See parseSafely. Errors of later handlers do not get here, because Hono handles them within `next`.
+      // See parseSafely. Errors from later handlers do not get here, because Hono handles them within `next`.
       if (!(error instanceof TypeError)) throw error
       return problem(c, 400, [{ path: '', message: UNREADABLE }])
     }

@@ -11,7 +11,7 @@ import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-/** Longer than any pause of the test on a busy machine. */
+/** Longer than any pause in the test on a busy machine. */
 const KEEP_MS = 10_000
 const SHORT_KEEP_MS = 500
 const HEARTBEAT_MS = 150
@@ -102,7 +102,7 @@ describe('a subscriber that reconnects', () => {
     },
   )
 
-  test('receives a snapshot for the id of a future event', async () => {
+  test("receives a snapshot for a future event's id", async () => {
     const { subscribe } = await setUp()
     const [{ id } = { id: '' }] = (await subscribeAndWait(subscribe)).events
     expect(await receivedAtOnce(subscribe, `${id?.split('-')[0]}-7`)).toEqual(['snapshot'])
@@ -246,7 +246,7 @@ test('without a connection to stream to, the response is a 503', async () => {
   expect(source).not.toHaveBeenCalled()
 })
 
-test('the duration of a stream is not measured', async () => {
+test("a stream's duration is not measured", async () => {
   const { subscribe, url } = await setUp()
   const subscriber = await subscribeAndWait(subscribe)
   await subscriber[Symbol.asyncDispose]()
@@ -312,7 +312,7 @@ function changes(assets: Record<string, number>): LiveEvent {
   return { event: 'changes', data: { views: 0, assets, users: {}, seconds: {} } }
 }
 
-/** Publishes an event of maximum length, and waits until `subscriber` has received it. */
+/** Publishes a maximum-length event, and waits until `subscriber` has received it. */
 function publishMuch(publish: Publish, subscriber: Subscriber): Promise<void> {
   return publishTo(subscriber, publish, changes(many('x'.repeat(100), MAX_LIVE_IDS)))
 }

@@ -39,7 +39,7 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
 export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs, staleMs)
   const stream = createEventStream<Visibility>({ ...deps, onEmpty: stopLater })
-  // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
+  // The source limits its own rate; this throttle bounds the CPU time spent writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)
   let stopSource: (() => void) | undefined
   let stopTimer: NodeJS.Timeout | undefined

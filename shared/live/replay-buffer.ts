@@ -6,8 +6,8 @@ import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 const STALE_MS = 2_000
 
 /**
- * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume the stream of
- * another process.
+ * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume another process's
+ * stream.
  */
 export type NumberedEvent = LiveEvent & { id: string }
 
@@ -27,7 +27,7 @@ export type ReplayBuffer = {
 
 type Buffered = { eventNumber: number; at: number; changes: LiveChanges }
 
-/** The current state, and the changes of the last `keepMs` milliseconds for clients that reconnect. */
+/** The current state, and the changes from the last `keepMs` milliseconds for clients that reconnect. */
 export function createReplayBuffer(keepMs: number, staleMs = STALE_MS): ReplayBuffer {
   const epoch = randomBytes(4).toString('hex')
   let eventNumber = 0

@@ -12,8 +12,8 @@ type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSi
 /**
  * Connects to the first server that responds. Servers are tried in random order. The connection ends when its socket
  * closes; to reconnect, call this again. The client's own reconnect is off, because data from the old socket would
- * reach the parser of the new connection. The parser would then print raw protocol data and stop reading, but the
- * connection would stay open.
+ * reach the new connection's parser. The parser would then print raw protocol data and stop reading, but the connection
+ * would stay open.
  * @param timeoutMs connect timeout for each server
  * @param signal aborts the attempt
  * @throws NatsTlsError, or an error from the client
@@ -37,7 +37,7 @@ type Responsive = { server: string; greeting: Greeting }
 
 /**
  * Returns the first server that sends its greeting.
- * @throws the error of the last server if no server sends a greeting
+ * @throws the last server's error if no server sends a greeting
  */
 async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<Responsive> {
   const found = new AbortController()

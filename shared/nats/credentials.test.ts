@@ -61,7 +61,7 @@ test('only one kind of credentials may be set', async () => {
 })
 
 describe.skipIf(!natsVersion)('a NATS server that requires', () => {
-  test('an nkey accepts only the seed of that key, which may be in a file', async () => {
+  test("an nkey accepts only that key's seed, which may be in a file", async () => {
     const user = nkeys.createUser()
     await using nats = await startConfiguredNats(`authorization { users: [ { nkey: ${user.getPublicKey()} } ] }`)
     const NATS_NKEY_FILE = await write('seed', `${seedOf(user)}\n`)
@@ -75,7 +75,7 @@ describe.skipIf(!natsVersion)('a NATS server that requires', () => {
     }
   })
 
-  test('JWTs accepts the credentials file of a user, and a renewed file once the first one has expired', async () => {
+  test("JWTs accepts a user's credentials file, and a renewed file once the first one has expired", async () => {
     const operator = createOperator()
     await using nats = await startConfiguredNats(...operator.config)
     const foreign = await write('foreign.creds', createOperator().createCreds())

@@ -14,7 +14,7 @@ const MAX_INFO_BYTES = 64 * 1_024
 export type Greeting = { offersTls: boolean }
 
 /**
- * Waits for the INFO message of a NATS server, and sends nothing
+ * Waits for a NATS server's INFO message, and sends nothing
  * (https://docs.nats.io/reference/reference-protocols/nats-protocol#info). Call this before connecting: the client
  * never closes the socket of an attempt that times out before INFO, so each attempt to reach a server that hangs would
  * leak a socket.

@@ -7,7 +7,7 @@ export type { JetStreamManager } from 'nats'
 
 const API_TIMEOUT_MS = 2_000
 
-/** JetStream error codes (`server/errors.json` of nats-server). */
+/** JetStream error codes (`server/errors.json` in nats-server). */
 export const STREAM_NOT_FOUND = 10_059
 const WRONG_LAST_SEQUENCE = [10_071, 10_164]
 const CONSUMER_NOT_FOUND = 10_014

@@ -107,7 +107,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     expect(messages()).toEqual(['NATS is up', 'NATS is down', 'NATS is up', 'NATS is down'])
   })
 
-  test('a pause of this process neither takes a healthy link down nor logs anything', async () => {
+  test('a pause in this process neither takes a healthy link down nor logs anything', async () => {
     const link = await openUp(nats.url)
     // Blocks the event loop.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000)

@@ -53,7 +53,7 @@ export function openNatsLink(options: Options): NatsLink {
   const callbacks: ((connection: NatsConnection) => void)[] = []
   const openedAt = performance.now()
   const transitions = createTransitions(log)
-  /** Other servers of the cluster, as announced by the server of the last connection. */
+  /** Other servers in the cluster, as announced by the last connection's server. */
   let announced: string[] = []
   let connection: NatsConnection | undefined
   let reason: string | undefined = 'not connected yet'

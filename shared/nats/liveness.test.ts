@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
     expect(getEventListeners(shutdown.signal, 'abort')).toEqual([])
   })
 
-  describe('over a connection of 10 Mbit/s', () => {
+  describe('over a 10 Mbit/s connection', () => {
     const LIMITS = { bytesPerSecond: 1_250_000 }
     const MEGABYTE = 1_000_000
 
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
       return openUp(proxy)
     }
 
-    test.each([1, 3])('the link stays up while it receives a message of %i MB', async (megabytes) => {
+    test.each([1, 3])('the link stays up while it receives a %i MB message', async (megabytes) => {
       await repeatAfterPause(async () => {
         const link = await openSlow()
         const body = new Uint8Array(megabytes * MEGABYTE)
@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
       })
     })
 
-    test('the link stays up while it publishes messages of 1 MB', async () => {
+    test('the link stays up while it publishes 1 MB messages', async () => {
       await repeatAfterPause(async () => {
         const link = await openSlow()
         const js = link.connection().jetstream({ timeout: 15_000 })

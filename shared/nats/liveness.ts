@@ -7,7 +7,7 @@ const PING_EVERY_TICKS = 5
 
 /**
  * Resolves with the reason once the connection is closed or the server stops responding. On a connection with a short
- * round trip, detecting a silent server takes at most a second. Counts ticks rather than time: after a pause of this
+ * round trip, detecting a silent server takes at most a second. Counts ticks rather than time: after a pause in this
  * process, timers fire before the socket is read, so the elapsed time says nothing about the server.
  */
 export async function untilLost(connection: NatsConnection, signal: AbortSignal): Promise<string> {

@@ -10,7 +10,7 @@ export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }
 
-/** The state of a stream. A standalone server reports no cluster info. */
+/** A stream's state. A standalone server reports no cluster info. */
 type Clustered = { cluster?: ClusterInfo | undefined }
 
 /** @throws NoLeaderError */

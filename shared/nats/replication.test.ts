@@ -22,7 +22,7 @@ test.each([
   expect(isAtLeast(version, REPLICATING_VERSION)).toBe(expected)
 })
 
-describe.skipIf(!natsVersion)('the replication of the log', () => {
+describe.skipIf(!natsVersion)("the log's replication", () => {
   async function open(nats: NatsServer, settings: ReplicationSettings) {
     await using stack = new AsyncDisposableStack()
     const lines: { level: number; msg: string }[] = []

@@ -30,20 +30,20 @@ type Wanted = Partial<Pick<StreamConfig, 'num_replicas' | 'compression'>>
 export type Replication = {
   /** Creates a stream with the configured number of replicas, or with one if the server refuses that number. */
   create<Result>(add: (wanted: Wanted) => Promise<Result>): Promise<Result>
-  /** Call this about once a second with the state of the stream. The owner applies its settings to the stream once. */
+  /** Call this about once a second with the stream's state. The owner applies its settings to the stream once. */
   check(jsm: JetStreamManager, info: StreamInfo): Promise<void>
   /** A problem with the replicas and how to fix it, in one line. */
   problem(): string | undefined
 }
 
 /**
- * Sets the number of replicas and the compression of a stream. An instance changes a stream once, so that two instances
- * with different settings do not change it back and forth. The instance that starts last wins, and the other instance
+ * Sets a stream's number of replicas and its compression. An instance changes a stream once, so that two instances with
+ * different settings do not change it back and forth. The instance that starts last wins, and the other instance
  * reports the difference.
  */
 export function createReplication(deps: Deps): Replication {
   const { nats, log, name, replicas, isOwner = false, isCompressed = false } = deps
-  /** The creation time of the stream, once a second check has confirmed that the settings took effect. */
+  /** The stream's creation time, once a second check has confirmed that the settings took effect. */
   let settled: string | undefined
   let applied: string | undefined
   let isChanging = false

@@ -21,7 +21,7 @@ export const natsUrl = z
 /** How to connect to NATS; see `toNatsAccess`. */
 export const natsSettings = {
   NATS_URL: natsUrl,
-  NATS_CA: optionalFile("PEM file of the certificate authorities of the NATS servers; requires TLS; unset: Node's own"),
+  NATS_CA: optionalFile("PEM file of the NATS servers' certificate authorities; requires TLS; unset: Node's own"),
   NATS_CREDS: optionalFile('Credentials file for NATS, with a JWT and the seed of its nkey').refine(
     (path) => path === undefined || isCredsFile(path),
     { error: 'must be a credentials file, as nsc generates it' },

@@ -21,7 +21,7 @@ const LOGIN = `authorization { user: alice, password: "${PASSWORD}" }`
 const accessOf = (env: Record<string, string>) => toNatsAccess(loadSettings(natsSettings, { args: [], env }))
 const connect = (env: Record<string, string>) => connectToNats({ ...accessOf(env), name: 'test' })
 
-/** `tls://alice:…@host:port` for the port of a server. */
+/** `tls://alice:…@host:port` for a server's port. */
 const secured = (url: string, host = '127.0.0.1') => `tls://alice:${PASSWORD}@${host}:${new URL(url).port}`
 
 describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {

@@ -10,7 +10,7 @@ export class NatsTlsError extends Error {
   override name = 'NatsTlsError'
 }
 
-/** Matches the codes of certificate errors from OpenSSL and from Node. */
+/** Matches certificate error codes from OpenSSL and from Node. */
 const CERTIFICATE = /CERT|SIGNATURE|^ERR_(TLS|SSL)_|^EPROTO$/
 
 /** If one server has the scheme tls://, all servers must use TLS, including those that the cluster announces. */
@@ -19,7 +19,7 @@ export function requiresTls({ servers, ca }: NatsAccess): boolean {
 }
 
 /**
- * The TLS options of the client for one server. Without them, the client uses TLS only if the server offers it.
+ * The client's TLS options for one server. Without them, the client uses TLS only if the server offers it.
  * @throws NatsTlsError if the server must offer TLS, but does not
  */
 export function toTlsOptions(

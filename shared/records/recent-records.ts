@@ -19,22 +19,22 @@ import {
   useLastPage,
 } from './record-page.ts'
 
-/** The minimum size of the index if `keeps` decides how many records are kept. */
+/** The minimum index size if `keeps` decides how many records are kept. */
 const MIN_INDEXED = 2 ** 20
 
 /** Encodes and decodes the part of a record after its id. */
 export type RecordCodec<Item> = {
   write(writer: RecordWriter, item: Item, names: string[]): void
-  /** @param names strings that the records of a page refer to by index, for fields with few distinct values */
+  /** @param names strings that a page's records refer to by index, for fields with few distinct values */
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
 export type RecentRecords<Item> = {
-  /** Returns the number of the record; undefined if no records are kept. */
+  /** Returns the record's number; undefined if no records are kept. */
   add(item: Item): number | undefined
   /** The last record with this id that `isWanted` accepts. */
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
-  /** Like `find`, but also returns the number of the record. */
+  /** Like `find`, but also returns the record's number. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
   /** A number from 0 to 2^32 - 1 that is stored with a record. Unlike the record itself, the mark may change. */
   mark(number: number): number
@@ -51,7 +51,7 @@ type Options<Item> = {
   /** The number of records to keep; a minimum if `keeps` is set. */
   max: number
   codec: RecordCodec<Item>
-  /** Decides whether to keep a page of old records. Called with the last record of the page, and the newest record. */
+  /** Decides whether to keep a page of old records. Called with the page's last record, and the newest record. */
   keeps?: ((item: Item, newest: Item) => boolean) | undefined
 }
 
@@ -62,7 +62,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
   const idWriter = createRecordWriter(Buffer.alloc(64))
   const pages: RecordPage[] = []
   let firstPage = 0
-  /** The number of the next record. */
+  /** The next record's number. */
   let next = 0
 
   const oldestNumber = () => Math.max(firstPage * PAGE_RECORDS, keeps ? 0 : next - max)
@@ -75,7 +75,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return index.hash(bytes, start, endOfId(bytes, start))
   }
 
-  /** Adds the last record of a page to the index. The record starts at `start`. */
+  /** Adds a page's last record to the index. The record starts at `start`. */
   function link(page: RecordPage, start: number, hash: number): void {
     linkRecord(page, start, hash, index.replaceLast(hash, next))
     next += 1
@@ -109,7 +109,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return true
   }
 
-  /** Searches the bucket of an id backwards. */
+  /** Searches an id's bucket backwards. */
   function search(id: Buffer, hash: number, isWanted: (item: Item) => boolean) {
     let number = index.last(hash, next)
     while (number >= oldestNumber()) {

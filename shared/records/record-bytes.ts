@@ -6,7 +6,7 @@ const UTF16 = 2
 const UUID_LENGTH = 36
 const HYPHENS = [8, 13, 18, 23]
 const HYPHEN = '-'.charCodeAt(0)
-/** The offsets of the two digits of each byte in a UUID. */
+/** The offsets of each byte's two digits in a UUID. */
 const UUID_BYTES = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
 const MAX_LATIN1 = 255
 
@@ -20,10 +20,10 @@ export type RecordWriter = {
   byte(value: number): void
   uint16(value: number): void
   double(value: number): void
-  /** Appends the id of an asset or user, which has at most 128 characters. */
+  /** Appends an asset or user id, which has at most 128 characters. */
   ascii(text: string): void
   bytes(source: Uint8Array): void
-  /** The id of an event, which may be any text. Its bytes are never a prefix of the bytes of a different id. */
+  /** An event's id, which may be any text. Its bytes are never a prefix of a different id's bytes. */
   id(text: string): void
 }
 

@@ -10,11 +10,11 @@ const MAX_BUCKETS = 2 ** 27
 export type RecordIndex = {
   /** Hashes an id to 32 bits. */
   hash: KeyedHash
-  /** The number of the last record before `next` in the bucket of a hash; negative if there is none. */
+  /** The number of the last record before `next` in the bucket for a hash; negative if there is none. */
   last(hash: number, next: number): number
-  /** Puts a record into the bucket of its hash, and returns a reference to the previous record in the bucket. */
+  /** Puts a record into the bucket for its hash, and returns a reference to the previous record in the bucket. */
   replaceLast(hash: number, number: number): number
-  /** Resolves the `reference` of a record to the number of the previous record; negative if there is none. */
+  /** Resolves a record's `reference` to the previous record's number; negative if there is none. */
   earlier(number: number, reference: number): number
 }
 
@@ -24,7 +24,7 @@ export function createRecordIndex(max: number): RecordIndex {
   let buckets: Uint32Array | undefined
 
   function useBuckets(): Uint32Array {
-    // The operating system allocates the memory of a large array only once it is used.
+    // The operating system allocates the memory for a large array only once it is used.
     buckets ??= new Uint32Array(size)
     return buckets
   }

@@ -12,19 +12,19 @@ export type RecordPage = {
   links: Uint32Array
   count: number
   names: string[]
-  /** The marks of the records, which may change; undefined if all are 0. */
+  /** The records' marks, which may change; undefined if all are 0. */
   marks: Uint32Array | undefined
   /** If true, a frozen page shares the marks, so they must be copied before they change. */
   isFrozen: boolean
 }
 
-/** A page of a checkpoint: page 0 holds records 0 to 4,095. Only the last page may have fewer records. */
+/** A checkpoint page: page 0 holds records 0 to 4,095. Only the last page may have fewer records. */
 export type FrozenPage = {
   page: number
   bytes: Buffer
   starts: Uint32Array
   names: readonly string[]
-  /** The marks of the records; undefined if all are 0. */
+  /** The records' marks; undefined if all are 0. */
   marks?: Uint32Array | undefined
 }
 
@@ -38,7 +38,7 @@ export function useLastPage(pages: RecordPage[]): RecordPage {
 }
 
 /**
- * Completes the last record of a page, which starts at `start`.
+ * Completes a page's last record, which starts at `start`.
  * @param previous a reference to the previous record in its bucket; see RecordIndex
  */
 export function linkRecord(page: RecordPage, start: number, hash: number, previous: number): void {
@@ -86,7 +86,7 @@ export function freezePage(page: RecordPage, number: number): FrozenPage {
   }
 }
 
-/** Sets the mark of a record without changing the marks of a frozen page. */
+/** Sets a record's mark without changing a frozen page's marks. */
 export function setMark(page: RecordPage, index: number, mark: number): void {
   page.marks = page.isFrozen ? page.marks?.slice() : page.marks
   page.marks ??= new Uint32Array(PAGE_RECORDS)

@@ -73,7 +73,7 @@ test('a batch has at most maxItems items', async () => {
   expect(await Promise.all(added)).toEqual(['0', '0', '1', '1', '2'])
 })
 
-test('the next batch starts before the promises of the previous one settle', async () => {
+test("the next batch starts before the previous one's promises settle", async () => {
   const { add, resolve, batches } = setUp()
   const seen = add('a').then(batches)
   await turns()
@@ -82,7 +82,7 @@ test('the next batch starts before the promises of the previous one settle', asy
   expect(await seen).toEqual(['a', 'b'])
 })
 
-test('a failure rejects every item of its batch, and the next batch runs', async () => {
+test('a failure rejects every item in its batch, and the next batch runs', async () => {
   const { add, resolve, reject } = setUp()
   const added = Promise.allSettled(['a', 'b'].map(add))
   await turns()

@@ -26,10 +26,9 @@ type Batch<Item, Result> = { items: Item[]; createdAt: number; settled: PromiseW
  * Batches concurrent calls. While one batch is in flight, new items queue up for the next batch, which starts once it
  * no longer grows. A single call does not wait for others. All items in a batch share one result.
  *
- * There is no timer per item: the budget of a batch starts with its first item.
+ * There is no timer per item: a batch's budget starts with its first item.
  *
- * @returns a function that adds an item, and resolves to the result of the batch or rejects with the error that `run`
- *   throws
+ * @returns a function that adds an item, and resolves to the batch's result or rejects with the error that `run` throws
  */
 export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options<Item, Result>) {
   const queue: Batch<Item, Result>[] = []

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { codeOf } from './error-code.ts'
 
-test('the code of a Node error is a string', async () => {
+test("a Node error's code is a string", async () => {
   const error = await new Promise((resolve) => connect(1, '127.0.0.1').on('error', resolve))
   expect(codeOf(error)).toBe('ECONNREFUSED')
 })

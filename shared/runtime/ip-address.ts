@@ -29,7 +29,7 @@ export const trustedProxies = z
     description: 'Comma-separated addresses and networks of the reverse proxies whose X-Forwarded-For names the client',
   })
 
-/** Removes the zone of an IP address, and converts IPv4-mapped IPv6 to IPv4. Returns undefined for other text. */
+/** Removes the zone from an IP address, and converts IPv4-mapped IPv6 to IPv4. Returns undefined for other text. */
 export function toIpAddress(text: string): string | undefined {
   const family = isIP(text)
   if (family === 0) return undefined

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 
-/** The header that carries the id of a request. */
+/** The header that carries the request id. */
 export const REQUEST_ID = 'x-request-id'
 const VALID_ID = /^[\w\-=]{1,128}$/
 
 /**
- * Returns the id from the header of a request, or a new id if the header is missing or invalid.
+ * Returns the id from a request's header, or a new id if the header is missing or invalid.
  * @param unique an id to use instead of a generated one
  */
 export function toRequestId(given: string | string[] | undefined, unique?: string): string {

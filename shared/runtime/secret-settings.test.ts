@@ -26,7 +26,7 @@ describe('a secret', () => {
     expect(load({ TOKEN: '', TOKEN_FILE: '' })).toBeUndefined()
   })
 
-  test('does not appear in errors, nor does the path of its file', async () => {
+  test('does not appear in errors, nor does the path to its file', async () => {
     await writeFile(file, 's3cr3t-and-long')
     const empty = join(directory.path, 'empty')
     await writeFile(empty, '\n')

@@ -8,7 +8,7 @@ import { type Secret, toSecret } from './secret.ts'
 /** The part of a setting that must never be printed: its whole value, or the credentials in its URLs. */
 export type Secrecy = 'value' | 'credentials'
 
-/** The metadata of a secret setting, for `.meta()`. */
+/** A secret setting's metadata, for `.meta()`. */
 export function secretMeta(description: string, secrecy: Secrecy = 'value') {
   return { description, secrecy }
 }
@@ -24,7 +24,7 @@ export function optionalSecret(description: string, isValid = (_: string) => tru
 }
 
 /**
- * Reads the environment variable of a setting. A secret may instead be in the file that `<NAME>_FILE` names.
+ * Reads a setting's environment variable. A secret may instead be in the file that `<NAME>_FILE` names.
  * @returns undefined if the setting is unset or empty
  * @throws UsageError if the variable and `<NAME>_FILE` are both set, or if the file is empty or cannot be read
  */

@@ -133,7 +133,7 @@ describe('the error is one line that contains', () => {
   })
 })
 
-test('--help shows the description of an optional setting', () => {
+test("--help shows an optional setting's description", () => {
   expect(describeSettings('/somewhere/play/main.ts', { MAX_AGE: shape.MAX_AGE })).toMatch(/MAX_AGE +How long/)
   const wrapped = z.string().meta({ description: 'Described before optional()' }).optional()
   expect(describeSettings('/somewhere/play/main.ts', { WRAPPED: wrapped })).toMatch(/WRAPPED +Described before/)

@@ -5,7 +5,7 @@ import { parseCommandLine, UsageError } from './command-line.ts'
 import { metaOf } from './schema-meta.ts'
 import { readVariable, redact, secrecyOf } from './secret-settings.ts'
 
-/** The settings of a service, keyed by environment variable. */
+/** A service's settings, keyed by environment variable. */
 export type SettingsShape = Record<string, z.ZodType>
 
 export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
@@ -13,7 +13,7 @@ export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
 /** Flags take precedence over environment variables, which take precedence over defaults. */
 export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 
-/** The flags of every service, and the environment variables that they override. */
+/** Every service's flags, and the environment variables that they override. */
 const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
 
 /**
@@ -75,7 +75,7 @@ function defaultOf(schema: z.ZodType): string | undefined {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 
-/** The path of a readable file, or undefined if the setting is unset. */
+/** The path to a readable file, or undefined if the setting is unset. */
 export function optionalFile(description: string) {
   return z.string().refine(isReadable, { error: 'must be a readable file' }).optional().meta({ description })
 }
@@ -127,7 +127,7 @@ export function optionalCount(description: string, max: number) {
 
 export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
   description:
-    'Maximum number of connections per client address, except from loopback and from TRUSTED_PROXIES; behind a proxy that is not trusted, all clients share the address of the proxy',
+    "Maximum number of connections per client address, except from loopback and from TRUSTED_PROXIES; behind a proxy that is not trusted, all clients share the proxy's address",
 })
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const

@@ -31,8 +31,8 @@ export function openSqlite(file: string, schema: string): DatabaseSync {
 }
 
 /**
- * Opens a SQLite file that other processes on this machine may also open. Writes are not flushed to disk: they
- * survive a crash of the process, but may be lost if the machine crashes.
+ * Opens a SQLite file that other processes on this machine may also open. Writes are not flushed to disk: they survive
+ * a process crash, but may be lost if the machine crashes.
  * @throws Error if the file cannot be opened, or is locked for longer than a second
  */
 export function openSharedSqlite(file: string, schema: string): DatabaseSync {
@@ -82,13 +82,13 @@ export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Res
 
 /**
  * Makes a file private, because earlier releases created files that other users could read. SQLite creates its other
- * files with the mode of the database file.
+ * files with the database file's mode.
  */
 function makePrivate(path: string): void {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   if ((mode & 0o077) === 0) return
   try {
-    // Change the mode by path: closing a descriptor of the file would release its locks.
+    // Change the mode by path: closing a descriptor for the file would release its locks.
     chmodSync(path, PRIVATE_FILE)
   } catch (error) {
     // The file belongs to another user, who decides whether to share it.

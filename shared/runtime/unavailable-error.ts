@@ -1,4 +1,4 @@
-/** Additional fields of an error response. */
+/** Additional fields in an error response. */
 export type ErrorDetails = Record<string, number>
 
 type Options = ErrorOptions & { details?: ErrorDetails | undefined }

@@ -31,8 +31,8 @@ export function createFastCounter<Label extends string>(
 }
 
 /**
- * A fast counter with one label, whose values are known in advance. The counter of each value starts at 0.
- * @returns a function that increments the counter of a value
+ * A fast counter with one label, whose values are known in advance. The counter for each value starts at 0.
+ * @returns a function that increments the counter for a value
  */
 export function createLabelCounter<Value extends string>(
   metrics: Metrics,

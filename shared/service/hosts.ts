@@ -19,10 +19,10 @@ export const allowedHosts = z
 type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_HOST?: string | undefined }
 
 /**
- * Returns a function that accepts or rejects the Host header of a request; undefined if every name is accepted.
+ * Returns a function that accepts or rejects a request's Host header; undefined if every name is accepted.
  *
  * The check prevents DNS rebinding: any web site could resolve its own name to 127.0.0.1. The browser would then treat
- * a service on loopback as part of the site, so the pages of the site could use the service.
+ * a service on loopback as part of the site, so the site's pages could use the service.
  */
 export function createHostCheck(settings: Settings): ((host: string) => boolean) | undefined {
   const { HOST, ALLOWED_HOSTS, ADVERTISE_HOST = HOST } = settings

@@ -7,8 +7,8 @@ import { isLoopback } from '../runtime/loopback.ts'
 type Options = { max: number; log: Logger; trustedProxies?: Networks | undefined }
 
 /**
- * Closes new connections from a client that already has `max` connections. Connections from loopback are exempt, and
- * so are those from trusted proxies, because a proxy carries the requests of many clients.
+ * Closes new connections from a client that already has `max` connections. Connections from loopback are exempt, and so
+ * are those from trusted proxies, because a proxy carries requests from many clients.
  */
 export function limitConnections(server: Server, { max, log, trustedProxies }: Options): void {
   const connections = new Map<string, number>()

@@ -53,8 +53,8 @@ type Options = {
   clientConnections?: number | undefined
   trustedProxies?: Networks | undefined
   /**
-   * If true, other processes of this user that also set it may listen on the same address. The kernel distributes the
-   * connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
+   * If true, other processes that run as this user and also set it may listen on the same address. The kernel
+   * distributes the connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
    */
   reusePort?: boolean | undefined
   /** Returns false to reject a Host header. If undefined, every header is accepted. */

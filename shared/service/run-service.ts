@@ -34,7 +34,7 @@ export type ServiceDefinition<Shape extends SettingsShape> = {
   name: string
   port: number
   settings: Shape
-  /** Opens the `resources` of the service, and resolves once the service listens. */
+  /** Opens the service's `resources`, and resolves once the service listens. */
   start(service: Service, settings: ServiceSettings<Shape>): Promise<Address>
 }
 

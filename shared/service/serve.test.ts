@@ -55,7 +55,7 @@ test('sharing a port on a platform without support for it is a usage error', () 
   expect(toListenError(error, at)).toEqual(new ListenError('cannot listen on 127.0.0.1, port 80: ENOTSUP'))
 })
 
-test('listening on an address of another machine throws an error that names the address', async () => {
+test("listening on another machine's address throws an error that names the address", async () => {
   await expect(listen(new Hono(), { host: '192.0.2.1', port: 1, log })).rejects.toThrow(
     'cannot listen on 192.0.2.1, port 1: EADDRNOTAVAIL',
   )

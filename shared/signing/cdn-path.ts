@@ -12,8 +12,8 @@ export type CdnPath = {
 }
 
 /**
- * Converts a relative URL to the path that clients send. The path is in the normal form of RFC 3986, section 6.2.2, so
- * that no client or proxy changes it, and the CDN sees exactly the path that was signed.
+ * Converts a relative URL to the path that clients send. The path is in the normal form defined in RFC 3986, section
+ * 6.2.2, so that no client or proxy changes it, and the CDN sees exactly the path that was signed.
  * @throws UnsignableError if servers may resolve the path to a different path, or if the path has too many segments
  */
 export function toCdnPath(url: string): CdnPath {

@@ -10,11 +10,11 @@ export type Signer = {
   sign(url: string, expires: number): string
 }
 
-/** The stored URL of an asset cannot be signed, so the asset is unavailable until its URL is replaced. */
+/** An asset's stored URL cannot be signed, so the asset is unavailable until its URL is replaced. */
 export class UnsignableError extends UnavailableError {
   override name = 'UnsignableError'
 
   constructor(reason: string, options: ErrorOptions = {}) {
-    super(`the URL of the asset cannot be signed: ${reason}`, options)
+    super(`the asset's URL cannot be signed: ${reason}`, options)
   }
 }

@@ -2,7 +2,7 @@ import type { KV } from 'nats'
 import { isWrongLastSequence } from '../nats/jetstream.ts'
 import { toKey } from './kv-keys.ts'
 
-/** The name of the bucket in human-readable messages. */
+/** The bucket's name in human-readable messages. */
 export const BUCKET = 'the bucket'
 
 /**

@@ -16,7 +16,7 @@ const API_TIMEOUT_MS = 1_000
 
 export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
   nats: NatsLink
-  /** The name of the bucket. Each service has its own bucket. */
+  /** The bucket's name. Each service has its own bucket. */
   bucket: string
   schema: z.ZodType<Value>
   /** Written only to a new bucket, so that a deleted default stays deleted. */
@@ -38,7 +38,7 @@ export type KvMirror<Value> = AsyncDisposable & {
 }
 
 /**
- * Keeps a replica of a bucket up to date. If the bucket is deleted, recreates it with the entries of the replica.
+ * Keeps a replica of a bucket up to date. If the bucket is deleted, recreates it with the replica's entries.
  * @param onChecked called about once a second while updates are received
  */
 export function createKvMirror<Value>(

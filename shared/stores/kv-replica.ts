@@ -20,7 +20,7 @@ export type KvReplica<Value> = {
   forgetRevisions(): void
 }
 
-/** The entries of a bucket in memory. */
+/** A bucket's entries in memory. */
 export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): KvReplica<Value> {
   const values = createMapStore<Value>()
   /** The latest revision of each key, which keeps a late update from overwriting a newer value. */

@@ -206,7 +206,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     }
   })
 
-  test('a new instance that recreates a deleted bucket does not overwrite the entries of other instances', async () => {
+  test("a new instance that recreates a deleted bucket does not overwrite other instances' entries", async () => {
     const bucket = randomUUID()
     const defaults: [string, typeof one][] = [
       ['0', one],

@@ -14,7 +14,7 @@ export type KvStore<Value> = Store<Value> &
     state: () => DependencyState
     /** Why the store is not up. */
     reason: () => string | undefined
-    /** A problem with the replicas of the bucket, in one line. The bucket may still be up. */
+    /** A problem with the bucket's replicas, in one line. The bucket may still be up. */
     problem: () => string | undefined
     /** True once the bucket has been read. Until then, every operation throws UnavailableError. */
     isLoaded: () => boolean
@@ -34,7 +34,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     if (writeFailure !== undefined) await attempt(probeWrite(kv)).catch(() => undefined)
   })
 
-  /** Records the outcome of a write, which determines the state of the store. */
+  /** Records the outcome of a write, which determines the store's state. */
   async function attempt(write: Promise<unknown>): Promise<void> {
     try {
       await write

@@ -11,7 +11,7 @@ type Watch = {
   kv: KV
   /** When the bucket was created, as the server formats it. */
   created: string
-  /** The last revision of the bucket before the watch started. */
+  /** The bucket's last revision before the watch started. */
   end: number
   signal: AbortSignal
   apply(update: KvEntry): void
@@ -22,7 +22,7 @@ type Watch = {
 }
 
 /**
- * Applies the values of a bucket, then its updates.
+ * Applies a bucket's values, then its updates.
  * @throws if `signal` aborts, the bucket no longer exists, or its updates stop arriving
  */
 export async function watchBucket({ kv, created, end, signal, apply, onLoaded, onChecked }: Watch): Promise<void> {

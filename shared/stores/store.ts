@@ -1,4 +1,4 @@
-/** A page of entries, ordered by id. `next` is the `after` of the next page, or undefined on the last page. */
+/** A page of entries, ordered by id. `next` is the `after` for the next page, or undefined on the last page. */
 export type Page<Value> = { entries: [id: string, value: Value][]; next: string | undefined }
 
 /** A map from ids to values. Reads are synchronous; a write resolves once it is stored. */

@@ -10,7 +10,7 @@ import { createTestService } from './test-service.ts'
 
 const MIB = 2 ** 20
 
-/** Conformance tests for bulk writes, independent of the fields of the service. */
+/** Conformance tests for bulk writes, independent of the service's fields. */
 export function describeBulkWrite<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
   const route = `${path}/assets`

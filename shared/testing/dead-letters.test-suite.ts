@@ -12,14 +12,14 @@ type Context = {
   open: () => Handle | Promise<Handle>
   /** Appends a body as another program would, while no handle is open. */
   appendRaw: (body: string) => Promise<void>
-  /** The log lines of all handles so far. */
+  /** The log lines from all handles so far. */
   lines: () => string[]
 }
 
 /** The producer and serial of the first view that a replay of message 1 appends. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
-/** The conformance suite for the dead letters of an event log. */
+/** The conformance suite for an event log's dead letters. */
 export function describeDeadLetters(context: () => Context) {
   /** Opens a log that holds these bodies, and reads it once. */
   async function openWith(...bodies: string[]): Promise<Handle> {
@@ -119,7 +119,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await sequencesOf(log)).toEqual([1])
   })
 
-  test('the correction of a dead letter is read once, and the original is skipped', async () => {
+  test("a dead letter's correction is read once, and the original is skipped", async () => {
     const [view, ...others] = createViews(3)
     await using log = await openWith('not json')
     await log.append(others, never)
@@ -154,7 +154,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await sequencesOf(log)).toEqual([1])
   })
 
-  test('a correction may omit events of the original, but must not add any', async () => {
+  test('a correction may omit events in the original, but must not add any', async () => {
     const invalid = [{ ...eventOf('a'), data: { assetId: '/', userId: '8' } }, eventOf('b')]
     await using log = await openWith(JSON.stringify(invalid))
     for (const ids of [['c'], ['a', 'c'], ['a', 'a'], ['a', 'b', 'b']]) {

@@ -53,7 +53,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([{ ...counted, producer: producer.id }])
   })
 
-  test('reports of watch time are read with their position among the views of the same message', async () => {
+  test('watch-time reports are read with their position among the views in the same message', async () => {
     await using log = await context().open()
     const { id: producer, append } = log.producer('/test')
     const views = createViews(2).map((view, n) => ({ ...view, serial: 2 * n + 2, duration: 20 }))
@@ -208,7 +208,7 @@ export function describeEventLog(context: () => Context) {
     expect(idsOf(await reading)).toEqual(idsOfViews(views))
   })
 
-  test('the views of a backlog are read in one batch', async () => {
+  test('the views in a backlog are read in one batch', async () => {
     await using log = await context().open()
     for (const view of createViews(20)) await log.append([view], never)
     const batches = await readViews(log, undefined, 20)
@@ -240,7 +240,7 @@ export function describeEventLog(context: () => Context) {
     for (const batch of batches) expect(JSON.stringify(batch.views).length).toBeLessThan(4 * 1024 * 1024)
   })
 
-  test('the views of a large append are stored in order', async () => {
+  test('the views in a large append are stored in order', async () => {
     await using log = await context().open()
     const views = createViews(2_345)
     await log.append(views, never)

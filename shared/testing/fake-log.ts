@@ -7,8 +7,8 @@ export type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 export type FakeLog = ReturnType<typeof createFakeLog>
 
 /**
- * A model of the log: the ids that it has stored, in order, and the last id of each producer. After a failure, the
- * producer skips stored views, as the real one does. An append that hangs continues when the mode changes.
+ * A model of the log: the ids that it has stored, in order, and each producer's last id. After a failure, the producer
+ * skips stored views, as the real one does. An append that hangs continues when the mode changes.
  */
 export function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()

@@ -11,7 +11,7 @@ const MAX_LINKS = 100
 
 /** The most recent traces, with the spans that this process recorded. */
 export type KeptTraces = {
-  /** The spans of a trace, and the spans of other traces that link to it because of a shared batch. */
+  /** A trace's spans, and the spans of other traces that link to it because of a shared batch. */
   get(traceId: string): TraceSpan[]
   /** All traces, newest first. */
   all(): TraceSpan[][]

@@ -17,13 +17,13 @@ import { createWallClock, toTimestamp } from './wall-clock.ts'
 const MAX_SAMPLED_BY_CALLERS_PER_SECOND = 100
 
 type Deps = {
-  /** The name of the service. */
+  /** The service's name. */
   service: string
   sample: Sampler
   store: TraceStore
 }
 
-/** The position of a span in its trace. */
+/** A span's position in its trace. */
 type Place = { traceId: string; parentSpanId: string | null; tracestate: string | undefined }
 
 /** Keeps recorded spans in memory, without the OpenTelemetry SDK. */

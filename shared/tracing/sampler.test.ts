@@ -23,7 +23,7 @@ test('by default, 25 new traces per second are sampled', async () => {
   expect(sampled()).toBe(25)
 })
 
-test('by default, the sampling decision of the caller is respected', () => {
+test("by default, the caller's sampling decision is respected", () => {
   const sampling = { OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 }
   expect(countRecorded(sampling, 500, 1)).toBe(500)
   expect(countRecorded(sampling, 500, 0)).toBe(0)

@@ -44,7 +44,7 @@ test('new ids are valid and unique', () => {
   expect(new Set(all.map(({ spanId }) => spanId)).size).toBe(1_000)
 })
 
-test('a non-recording span propagates the trace of its caller', () => {
+test("a non-recording span propagates its caller's trace", () => {
   const given = { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' }
   const span = nonRecordingTracing.start('work', given)
   expect({ ...span.child('part') }).toMatchObject({ ...given, traceId, isRecorded: false })

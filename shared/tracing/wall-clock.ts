@@ -2,8 +2,8 @@
 const MAX_DRIFT_MS = 5
 
 /**
- * Creates a clock that returns milliseconds since the Unix epoch with microsecond precision, so that spans of different
- * processes can be compared.
+ * Creates a clock that returns milliseconds since the Unix epoch with microsecond precision, so that spans from
+ * different processes can be compared.
  */
 export function createWallClock(): () => number {
   let offset = performance.timeOrigin

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { OpenApi, Schema } from './openapi.ts'
 
 /**
- * Generates values that match a schema of the OpenAPI document, including its examples.
+ * Generates values that match a schema in the OpenAPI document, including its examples.
  * @throws Error for an unsupported schema
  */
 export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { startChild } from './child.ts'
 
-/** Runs the script of `npm run audit` with only these settings. */
+/** Runs the `npm run audit` script with only these settings. */
 export async function runAudit(env: Record<string, string>, ...args: string[]) {
   const script = resolve('scripts/audit/main.ts')
   await using child = startChild(process.execPath, [script, ...args], {

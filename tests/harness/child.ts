@@ -13,7 +13,7 @@ const COMPILE_CACHE = resolve('node_modules/.cache/node-compile-cache')
 export type Child = AsyncDisposable & {
   pid: number
   isRunning(): boolean
-  /** The output of the process so far, line by line. */
+  /** The process's output so far, line by line. */
   lines: string[]
   /**
    * Calls `find` with each past and future line, and resolves to the first result that is not undefined.
@@ -22,7 +22,7 @@ export type Child = AsyncDisposable & {
   line<Result>(find: (line: string) => Result | undefined): Promise<Result>
   /**
    * Retries `check` until it succeeds.
-   * @throws Error with the output of the process if it exits first
+   * @throws Error with the process's output if it exits first
    */
   ready(check: () => Promise<unknown>): Promise<void>
   /** Sends a signal, and waits until the process has exited or, after SIGSTOP, is suspended. */

@@ -14,8 +14,8 @@ const NAME = 'cdn'
 const MODULES = '/usr/lib/nginx/modules'
 
 /**
- * Starts this machine's nginx with the configuration of the `cdn` container and the local files that Compose mounts in
- * it. Replaces environment variables in the configuration, as `envsubst` does in the image.
+ * Starts this machine's nginx with the `cdn` container's configuration and the local files that Compose mounts in it.
+ * Replaces environment variables in the configuration, as `envsubst` does in the image.
  * @param secrets the local directory that replaces /run/secrets
  * @throws Error if the environment contains a path that is not mounted, or the configuration uses an unset variable
  */
@@ -60,7 +60,7 @@ function mountsOf(compose: Compose, { secrets, state }: { secrets: string; state
 function toLocal(path: string, mounts: Record<string, string>): string {
   const mounted = Object.keys(mounts).find((mount) => path === mount || path.startsWith(`${mount}/`))
   if (mounted !== undefined) return `${mounts[mounted]}${path.slice(mounted.length)}`
-  // `path` may also be the directory of a mounted file.
+  // `path` may also be a mounted file's directory.
   const file = Object.keys(mounts).find((mount) => dirname(mount) === path)
   if (file === undefined) throw new Error(`nothing is mounted at ${path}`)
   return dirname(mounts[file] ?? '')

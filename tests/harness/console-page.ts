@@ -63,7 +63,7 @@ export function toNumber(text: string): number {
   return Number(text.replaceAll(',', ''))
 }
 
-/** Clicks the play button of a card. */
+/** Clicks a card's play button. */
 export function clickPlay(page: Page, title: string): Promise<void> {
   return page.getByRole('button', { name: `Play ${title}`, exact: true }).click()
 }

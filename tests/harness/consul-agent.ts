@@ -18,7 +18,7 @@ export type ConsulAgent = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts the agent without its data. */
   start(): Promise<void>
-  /** Calls the HTTP API of the agent (https://developer.hashicorp.com/consul/api-docs). */
+  /** Calls the agent's HTTP API (https://developer.hashicorp.com/consul/api-docs). */
   call(path: string, options?: { method?: string; body?: unknown; token?: string }): Promise<unknown>
 }
 

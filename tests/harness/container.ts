@@ -37,8 +37,8 @@ export type Container = AsyncDisposable & {
 }
 
 /**
- * Runs a program of the image without a container engine, but with most namespaces and restrictions of a container: a
- * PID namespace, a mount namespace with a read-only root, the user of the image without capabilities, and the image's
+ * Runs a program from the image without a container engine, but with most namespaces and restrictions of a container: a
+ * PID namespace, a mount namespace with a read-only root, the image's user without capabilities, and the image's
  * environment. The program shares the machine's network, and its memory is not limited.
  */
 export async function startContainer(image: Image, args: string[], env: Record<string, string>): Promise<Container> {

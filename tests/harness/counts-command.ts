@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { startChild } from './child.ts'
 
-/** Runs the script of `npm run counts` with only these settings. */
+/** Runs the `npm run counts` script with only these settings. */
 export async function runCounts(env: Record<string, string>, ...args: string[]) {
   const unset = { REPORTING_URL: '', NATS_URL: '', WRITE_TOKEN: '', DATA_DIR: '', DATABASE_URL: '' }
   const script = resolve('scripts/counts/main.ts')

@@ -36,7 +36,7 @@ export function queriesOf(dashboard: Dashboard): Query[] {
   )
 }
 
-/** Substitutes the variables of an expression as Grafana does. Variables without a value get their "All" value. */
+/** Substitutes the variables in an expression as Grafana does. Variables without a value get their "All" value. */
 export function substitute(dashboard: Dashboard, expr: string, variables: Record<string, string>): string {
   const all = dashboard.templating.list.map(({ name, allValue }) => [name, allValue ?? ''] as const)
   const values = new Map([...all, ...Object.entries(variables)])

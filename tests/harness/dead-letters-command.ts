@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { startChild } from './child.ts'
 
-/** Runs the script of `npm run dead-letters` with only these settings. */
+/** Runs the `npm run dead-letters` script with only these settings. */
 export async function runDeadLetters(env: Record<string, string>, ...args: string[]) {
   const script = resolve('scripts/dead-letters/main.ts')
   const unset = { QUEUE_LISTENER_URL: '', WRITE_TOKEN: '', COLUMNS: '' }

@@ -6,7 +6,7 @@ const INTERVAL_MS = 20
 /**
  * Retries `attempt` until it succeeds, and returns its result.
  * @param limitMs needed only if the time limit is a requirement; the default only stops a test that hangs
- * @throws the last error after `limitMs` milliseconds, not counting pauses of the machine
+ * @throws the last error after `limitMs` milliseconds, not counting machine pauses
  */
 export async function eventually<Result>(attempt: () => Result | Promise<Result>, limitMs = 30_000): Promise<Result> {
   const limit = runningTime() + limitMs

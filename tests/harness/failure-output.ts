@@ -12,7 +12,7 @@ beforeEach(() => {
   before = new Map(children.map((child) => [child, child.lines.length]))
 })
 
-/** Appends the last output of each process to the error of a failed test. The log of CI may contain nothing else. */
+/** Appends each process's last output to a failed test's error. The CI log may contain nothing else. */
 afterEach(({ task }) => {
   const [error] = task.result?.errors ?? []
   if (!error) return

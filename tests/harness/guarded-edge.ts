@@ -2,7 +2,7 @@ import { PLAN, startIdentityProvider } from './identity-provider.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 
-/** The `authorization` header for plays of a user. */
+/** The `authorization` header for a user's plays. */
 export type Authorize = (userId: string) => Promise<Record<string, string>>
 
 const READ_TOKEN = 'a-token-of-operators'

@@ -47,7 +47,7 @@ export async function copyProject() {
         await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
       }
     },
-    /** Runs the checks of `npm run check`, except those of the console page. */
+    /** Runs the checks in `npm run check`, except those for the console page. */
     passesCheck: () => passes('npm run --silent layers & tsc && biome check --error-on-warnings . && wait $!'),
     /** Disables the caches, because they are in the shared node_modules. */
     passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),

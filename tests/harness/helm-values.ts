@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-// A strict schema of the values that deploy/kubernetes sets. The chart has no schema, and ignores a misspelt value.
+// A strict schema for the values that deploy/kubernetes sets. The chart has no schema, and ignores a misspelt value.
 // https://github.com/nats-io/k8s/tree/main/helm/charts/nats
 
 const size = z.string().regex(/^\d+(Mi|Gi)$/)

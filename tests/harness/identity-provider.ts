@@ -16,7 +16,7 @@ export type SigningKey = { alg: string; kid: string; privateKey: CryptoKey; publ
 /** An OpenID provider on its own port. The test controls its keys and availability. */
 export type IdentityProvider = AsyncDisposable & {
   issuer: string
-  /** The settings of a play instance that trusts this provider. */
+  /** The settings for a play instance that trusts this provider. */
   settings: Record<string, string>
   /** The keys that the provider publishes. The provider signs with the first key. */
   keys(): readonly SigningKey[]

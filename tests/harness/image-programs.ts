@@ -16,7 +16,7 @@ const allSettings = new Set([
 /** Returns one line for each variable that is not a setting of the program in the image. */
 export function findUnknownSettings(program = '', variables: readonly string[]): string[] {
   if (!programs.has(program)) return [`the image has no program ${program}`]
-  // NODE_OPTIONS is a setting of Node itself.
+  // NODE_OPTIONS is one of Node's own settings.
   const known = (settings[program] ?? allSettings).union(new Set(['NODE_OPTIONS']))
   return variables.filter((name) => !known.has(name)).map((name) => `${program} has no setting ${name}`)
 }

@@ -14,13 +14,13 @@ export const canBuildImage =
 const BASE = 'localhost/base'
 const TAG = 'localhost/under-test'
 
-/** Shorter than the timeout of a test, so that a hanging build is killed and its files are deleted. */
+/** Shorter than a test's timeout, so that a hanging build is killed and its files are deleted. */
 const STEP_LIMIT_MS = 200_000
 
 export type Image = {
   /** The directory of the image's root file system. */
   root: string
-  /** The size of the image in bytes, uncompressed. */
+  /** The image's size in bytes, uncompressed. */
   size: number
   labels: Record<string, string>
   user: string
@@ -29,7 +29,7 @@ export type Image = {
   healthCheck: string[]
 }
 
-/** Runs `npm run image` with separate storage, and a base image that has the Node, npm and shell of this machine. */
+/** Runs `npm run image` with separate storage, and a base image that has this machine's Node, npm and shell. */
 export async function buildImage(): Promise<Image & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const { path } = stack.use(await createTempDirectory('image'))
@@ -75,7 +75,7 @@ function writeBase(root: string): void {
   writeFileSync(join(root, 'root/.npmrc'), authorities ? 'cafile=/etc/extra.pem\n' : '')
 }
 
-/** Copies programs of this machine to other paths below `root`, with the libraries that they load. */
+/** Copies this machine's programs to other paths below `root`, with the libraries that they load. */
 function addPrograms(root: string, programs: Record<string, string>): void {
   for (const [path, program] of Object.entries(programs)) {
     add(root, program, path)

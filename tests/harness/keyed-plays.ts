@@ -10,7 +10,7 @@ export async function playAs(
   return { status: response.status, viewId: response.headers.get('view-id'), body }
 }
 
-/** Gets the explanation of a view from an edge. */
+/** Gets a view's explanation from an edge. */
 export async function explain(edge: string, viewId: string | null) {
   const response = await fetch(`${edge}/views/${encodeURIComponent(viewId ?? '')}`)
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
-// A strict schema of the parts of the declarative format 3.0 that deploy/kong/kong.yaml uses. Kong publishes the schema
-// of its entities in Lua, and decK publishes one in JSON (https://github.com/Kong/go-database-reconciler); neither is
-// on npm. The file matches the schema of decK, except that decK requires a `secret`, which Kong would generate.
+// A strict schema for the parts of the declarative format 3.0 that deploy/kong/kong.yaml uses. Kong publishes the
+// schema of its entities in Lua, and decK publishes one in JSON (https://github.com/Kong/go-database-reconciler);
+// neither is on npm. The file matches decK's schema, except that decK requires a `secret`, which Kong would generate.
 
 const address = z.string().regex(/^[\w.-]+:\d+$/)
 const name = z.string().regex(/^[\w.~-]+$/)

@@ -35,7 +35,7 @@ export function findUrlProblems({ name, env }: Workload, objects: KubernetesObje
   )
 }
 
-/** The doctor must read the outbox of every instance of play. */
+/** The doctor must read the outbox of every play instance. */
 export function findDoctorProblems(objects: KubernetesObject[], workloads: Workload[]): string[] {
   const play = find(objects, 'StatefulSet', 'play')?.spec
   const pods = Array.from({ length: play?.replicas ?? 1 }, (_, n) => `play-${n}.${play?.serviceName}`)
@@ -78,7 +78,7 @@ function toPolicies({ kind, spec }: KubernetesObject): NetworkPolicy[] {
   return [{ podSelector, policyTypes, ...(ingress && { ingress }), ...(egress && { egress }) }]
 }
 
-/** The program of the pods that a Service selects. NATS has no Service in the manifests. */
+/** The program in the pods that a Service selects. NATS has no Service in the manifests. */
 function programOf(service: string, objects: KubernetesObject[]): string {
   return find(objects, 'Service', service)?.spec?.selector['app.kubernetes.io/name'] ?? service
 }

@@ -63,7 +63,7 @@ export type KubernetesObject = {
   } & Partial<NetworkPolicy>
 }
 
-/** The workload of a program, with its environment. */
+/** A program's workload, with its environment. */
 export type Workload = {
   object: KubernetesObject
   name: string
@@ -78,7 +78,7 @@ function hasKustomize(): boolean {
   return /"kustomizeVersion": "v5/.test(stdout ?? '')
 }
 
-/** The manifests of an overlay, as `kubectl apply --kustomize` sends them. */
+/** An overlay's manifests, as `kubectl apply --kustomize` sends them. */
 export function render(overlay: string): string {
   return execFileSync('kubectl', ['kustomize', `deploy/kubernetes/overlays/${overlay}`], { encoding: 'utf8' })
 }

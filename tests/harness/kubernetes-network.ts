@@ -4,10 +4,10 @@ type Selector = { matchLabels?: Labels; matchExpressions?: { key: string; operat
 type Peer = { podSelector?: Selector; namespaceSelector?: Selector; ipBlock?: unknown }
 type Rule = { from?: Peer[]; to?: Peer[]; ports?: { port: number; protocol?: string }[] }
 
-/** The `spec` of a NetworkPolicy. */
+/** A NetworkPolicy's `spec`. */
 export type NetworkPolicy = { podSelector: Selector; policyTypes: string[]; ingress?: Rule[]; egress?: Rule[] }
 
-/** A client or a server. A pod without `namespace` is in the namespace of the policies. */
+/** A client or a server. A pod without `namespace` is in the policies' namespace. */
 export type Endpoint = { name: string; labels?: Labels; namespace?: Labels; isExternal?: boolean }
 
 /**

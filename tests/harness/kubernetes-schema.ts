@@ -16,8 +16,8 @@ const FILES: Record<string, string> = {
 const REQUIRED = ['apiVersion', 'kind', 'metadata']
 
 /**
- * Compiles the schemas of kubernetes-types and @kubernetes-models, which are generated from the OpenAPI document of
- * Kubernetes and from the code of CloudNativePG. Unknown fields are errors, as they are for the API server with
+ * Compiles the schemas in kubernetes-types and @kubernetes-models, which are generated from the Kubernetes OpenAPI
+ * document and from CloudNativePG's code. Unknown fields are errors, as they are for the API server with
  * `--validate=strict`.
  * @returns a function that validates an object, and returns one line per problem
  */

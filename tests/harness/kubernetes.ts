@@ -43,7 +43,7 @@ export function findProblems(text: string): string[] {
   ]
 }
 
-/** Every environment variable must be a setting of the program. */
+/** Every environment variable must be one of the program's settings. */
 function findSettingProblems({ name, container: { args, env, envFrom = [] } }: Workload, objects: KubernetesObject[]) {
   const maps = envFrom.map(({ configMapRef }) => find(objects, 'ConfigMap', configMapRef.name)?.data)
   const variables = [...env.map(({ name }) => name), ...maps.flatMap((data) => Object.keys(data ?? {}))]

@@ -6,7 +6,7 @@ import { withResources } from './resources.ts'
 
 const TIMEOUT_MS = 5_000
 
-/** Opens the log of a NATS server, and waits until it is connected. */
+/** Opens the log on a NATS server, and waits until it is connected. */
 export async function openNatsEventLog(url: string): Promise<EventLog> {
   await using stack = new AsyncDisposableStack()
   const log = pino({ level: 'silent' })

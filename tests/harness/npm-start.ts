@@ -21,7 +21,7 @@ type Environment = Record<string, string>
 
 /**
  * Runs `npm start`, and waits until everything is ready.
- * @param given the environment, or a function that takes the port of the edge and returns the environment
+ * @param given the environment, or a function that takes the edge's port and returns the environment
  */
 export async function npmStart(given: Environment | ((edgePort: number) => Environment)): Promise<Started> {
   await using stack = new AsyncDisposableStack()

@@ -46,7 +46,7 @@ export type Operation = {
 
 export type OpenApi = {
   operations: Operation[]
-  /** Returns true if a value matches a schema of the document. */
+  /** Returns true if a value matches a schema in the document. */
   accepts(schema: Schema, value: unknown): boolean
   /** @throws Error that names each mismatch */
   expectValid(schema: Schema, value: unknown): void

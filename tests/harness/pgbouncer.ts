@@ -17,7 +17,7 @@ const env = { PATH: `${process.env.PATH}:/usr/sbin` }
 export const hasPgBouncer = failIfCiNeeds('pgbouncer', spawnSync('pgbouncer', ['--version'], { env }).status === 0)
 
 export type PgBouncer = AsyncDisposable & {
-  /** The URL of the database, through PgBouncer. */
+  /** The database's URL, through PgBouncer. */
   url: string
   signal(signal: NodeJS.Signals): Promise<void>
   /** Starts PgBouncer again after it has exited. */

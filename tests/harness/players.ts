@@ -16,14 +16,14 @@ type OutcomesById = Map<string, Outcomes>
 type Players = {
   count: number
   seed: number
-  /** A prefix for the ids of the users. */
+  /** A prefix for the users' ids. */
   prefix?: string
   authorize?: Authorize
 }
 
 /**
  * Starts players. stop() stops them, and returns the outcomes of their plays. Every other player uses idempotency keys,
- * and retries. `slowestMs` does not include pauses of the machine.
+ * and retries. `slowestMs` does not include machine pauses.
  */
 export function startPlayers(edge: string, { count, seed, prefix = '', authorize = async () => ({}) }: Players) {
   const stopping = new AbortController()

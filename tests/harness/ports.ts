@@ -29,7 +29,7 @@ export function freePortRange(): Promise<number> {
   return freePortWith([...new Set(commands.flatMap(portsOf))].map((port) => port - services.play.port))
 }
 
-/** The port of a service if the edge listens on `edgePort`: all ports shift by the same amount. */
+/** A service's port if the edge listens on `edgePort`: all ports shift by the same amount. */
 export function portNextTo(edgePort: number, name: ServiceName): number {
   return services[name].port - services.play.port + edgePort
 }

@@ -20,13 +20,13 @@ const binaries = findBinaries(['postgres', 'initdb', 'pg_basebackup'])
 export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
 
 export type PostgresServer = AsyncDisposable & {
-  /** The URL of a database of the server. */
+  /** The URL of a database on the server. */
   urlOf(database: string): string
   /** Creates an empty database, and returns its URL. */
   createDatabase(): Promise<string>
-  /** The ids of all processes of the server. */
+  /** The ids of all the server's processes. */
   pids(): number[]
-  /** Signals all processes of the server. After SIGSTOP, connections stay open and nothing responds. */
+  /** Signals all the server's processes. After SIGSTOP, connections stay open and nothing responds. */
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>

@@ -21,7 +21,7 @@ export type PrometheusServer = AsyncDisposable & {
   query(expr: string): Promise<Series[]>
   /** Evaluates an expression over time, as a panel does: every 250 ms since the server started. */
   queryAll(expr: string): Promise<Series[]>
-  /** Calls the HTTP API of Prometheus (https://prometheus.io/docs/prometheus/latest/querying/api/). */
+  /** Calls the Prometheus HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/). */
   call(path: string, parameters?: Record<string, string>): Promise<unknown>
 }
 

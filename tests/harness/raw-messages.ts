@@ -13,7 +13,7 @@ export function publishRaw(nats: NatsServer, bodies: string[], subject = 'events
   })
 }
 
-/** Appends bodies to the log of embedded mode in a DATA_DIR that no process uses. */
+/** Appends bodies to embedded mode's log in a DATA_DIR that no process uses. */
 export async function insertRaw(dataDir: string, bodies: string[]): Promise<void> {
   const file = join(dataDir, 'events.sqlite')
   // Opening the log creates its tables.

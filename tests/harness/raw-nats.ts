@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** Publishes bytes as they are, without the checks of a client library. */
+/** Publishes bytes as they are, without a client library's checks. */
 export type RawPublisher = AsyncDisposable & {
   /** @param headers everything between `NATS/1.0\r\n` and the empty line, if there are headers */
   publish(subject: string, body: Uint8Array, headers?: Uint8Array): void

@@ -16,7 +16,7 @@ if (!hasReleased) console.warn(`Skipping the upgrade tests: this clone lacks com
 export type Released = AsyncDisposable & {
   /** Returns false for a service that was added later. */
   has(name: string): boolean
-  /** Starts a service of the release. `env` has all settings of the service. */
+  /** Starts a service from the release. `env` has all the service's settings. */
   start(name: string, env: Record<string, string>, port: number): Promise<ServiceProcess>
 }
 

@@ -6,7 +6,7 @@ import type { Request } from './requests.ts'
 
 export type RawResponse = { status: number; headers: Record<string, string>; text: string }
 
-/** Sends a request as is, without the normalization of `fetch`. Reads only the headers if it gets an event stream. */
+/** Sends a request as is, without `fetch`'s normalization. Reads only the headers if it gets an event stream. */
 export async function send(
   origin: string,
   { method, path, headers, body, padding = 0, chunked }: Request,
@@ -27,7 +27,7 @@ export async function send(
   return { ...head, text: '' }
 }
 
-/** Checks the status, headers, media type and JSON of a response against the description of its operation. */
+/** Checks the status, headers, media type and JSON of a response against its operation's description. */
 export function expectDocumented({ status, headers, text }: RawResponse, operation: Operation, api: OpenApi): void {
   const described = operation.responses[status]
   if (!described) throw new Error(`the document has no ${status} response`)

@@ -47,8 +47,8 @@ const RECOVERY_MS = 1_500
 const MAX_RUNS = 3
 
 /**
- * Runs a scenario, and repeats it if it fails after a long pause, because the pause may have exceeded a time limit of
- * the services. Without a long pause, the first failure is final.
+ * Runs a scenario, and repeats it if it fails after a long pause, because the pause may have exceeded one of the
+ * services' time limits. Without a long pause, the first failure is final.
  */
 export async function repeatAfterPause<Result>(scenario: () => Promise<Result>): Promise<Result> {
   for (let run = 1; ; run += 1) {

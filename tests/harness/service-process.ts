@@ -13,12 +13,12 @@ export type ServiceProcess = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts the process on the same port if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>
-  /** Resolves with the exit status of the process, or the signal that killed it. */
+  /** Resolves with the process's exit status, or the signal that killed it. */
   ended: () => Child['ended']
 }
 
 /**
- * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. The process inherits no
+ * Starts `node <name>/main.ts` with the flags in the Procfile, on a free port or the given one. The process inherits no
  * settings: only the settings in `env` are set. Without a DATA_DIR in `env`, the process gets its own, and keeps it
  * across restarts.
  */

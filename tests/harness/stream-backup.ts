@@ -7,10 +7,10 @@ const Backup = z.object({ config: z.looseObject({ name: z.string() }), state: z.
 const Failure = z.object({ error: z.object({ description: z.string() }) })
 const Target = z.object({ deliver_subject: z.string() })
 
-/** The configuration and state of a stream, and its content in chunks. */
+/** A stream's configuration and state, and its content in chunks. */
 export type StreamBackup = z.infer<typeof Backup> & { chunks: Uint8Array[] }
 
-/** Backs up a stream of a running server, with the requests that `nats stream backup` sends. */
+/** Backs up a stream on a running server, with the requests that `nats stream backup` sends. */
 export async function backUpStream(url: string, name: string): Promise<StreamBackup> {
   await using nats = await open(url)
   const inbox = createInbox()
@@ -45,7 +45,7 @@ async function request(connection: NatsConnection, subject: string, body: object
   return read(await connection.request(subject, JSON.stringify(body)))
 }
 
-/** @throws Error with the description of an error response */
+/** @throws Error with the description from an error response */
 function read({ data }: Pick<Msg, 'data'>): unknown {
   const body: unknown = data.length === 0 ? {} : JSON.parse(new TextDecoder().decode(data))
   const failure = Failure.safeParse(body)

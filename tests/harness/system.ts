@@ -17,7 +17,7 @@ export type System = AsyncDisposable &
     listener: ServiceProcess
     /** The settings for additional instances. Each instance gets its own DATA_DIR unless a test sets one. */
     env: Record<string, string>
-    /** The DATA_DIR of the system. */
+    /** The system's DATA_DIR. */
     dataDir: string
   }
 

@@ -32,7 +32,7 @@ const CLOSE_AFTER_MS = 1_000
 const SLICES_PER_SECOND = 50
 
 /**
- * @param target the URL of the server
+ * @param target the server's URL
  * @param delayMs delay of the data in each direction
  */
 export async function startTcpProxy(target: string, delayMs = 0, options: Options = {}): Promise<TcpProxy> {

@@ -98,7 +98,7 @@ export function createAssets({ onChange }) {
         return asset ? [Object.assign(asset, live)] : []
       })
     },
-    /** Reloads all counts, because the counts of a new snapshot may be lower. */
+    /** Reloads all counts, because the counts in a new snapshot may be lower. */
     resetCounts() {
       resets += 1
       liveCounts.clear()

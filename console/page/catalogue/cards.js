@@ -9,7 +9,7 @@ import { createRightsBadges } from './rights.js'
 const MIN_PENDING_MS = 500
 
 /**
- * A list of asset cards. The card of an unchanged asset keeps its elements, so a focused button keeps the focus.
+ * A list of asset cards. An unchanged asset's card keeps its elements, so a focused button keeps the focus.
  * @param {HTMLUListElement} list
  * @param {Actions} actions
  */

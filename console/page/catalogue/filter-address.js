@@ -1,6 +1,5 @@
 /**
- * Keeps the filters of the catalogue in the query string of the URL, so that a reload and a shared link show the same
- * assets.
+ * Keeps the catalogue's filters in the URL's query string, so that a reload and a shared link show the same assets.
  * @param {Record<string, HTMLInputElement | HTMLSelectElement>} controls by query parameter
  */
 export function createFilterAddress(controls) {

@@ -3,9 +3,8 @@ import { createStoredText } from '../stored-text.js'
 const IN_ADDRESS = /^#controls=([\w-]{16,128})$/
 
 /**
- * The token for the controls of `npm start`. The token arrives in the fragment of the URL, which browsers do not send
- * to servers, and is kept until the tab is closed. The page removes it from the URL, so that a copied link does not
- * contain it.
+ * The token for the `npm start` controls. The token arrives in the URL fragment, which browsers do not send to servers,
+ * and is kept until the tab is closed. The page removes it from the URL, so that a copied link does not contain it.
  */
 export function createControlsToken() {
   const stored = createStoredText(() => sessionStorage, 'controls')

@@ -12,7 +12,7 @@ const POLL_MS = 1_000
 const TIMEOUT_MS = 5_000
 
 /**
- * The panel that kills, suspends and restarts the processes of `npm start`. The panel shows the state of each process
+ * The panel that kills, suspends and restarts the processes that `npm start` runs. The panel shows each process's state
  * as the operating system reports it, and the terminal command that is equivalent to a control.
  * @param {ReturnType<typeof import('./controls-token.js').createControlsToken>} token
  */

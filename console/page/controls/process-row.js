@@ -7,7 +7,7 @@ import { timeOfDay } from '../format-time.js'
 const STATES = { running: 'up', hung: 'degraded', down: 'down' }
 
 /**
- * The row of a process, with its state and controls.
+ * The row for a process, with its state and controls.
  * @param {string} name
  * @param {{ client: import('./controls.js').ControlsClient, reporter: Reporter, seconds: () => number }} deps `seconds`:
  * how long a killed process stays down

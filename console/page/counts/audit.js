@@ -72,7 +72,7 @@ function toOthers({ waiting, retried, rejected }, inOutbox) {
             'Views that play keeps on disk while the log is unavailable',
           ]),
         ]),
-    [retried, 'retried', 'Requests that repeat the Idempotency-Key of a view. They are not views'],
+    [retried, 'retried', "Requests that repeat a view's Idempotency-Key. They are not views"],
     [rejected, 'rejected', 'Events in dead letters, and events that reuse an Idempotency-Key. They are not views'],
   ]
 }

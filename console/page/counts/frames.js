@@ -5,7 +5,7 @@ import { hourAndMinute, timeOfDay } from '../format-time.js'
 /** @typedef {{ views: number | null, qualified: number | null }} Step null: unknown, or no longer kept */
 /**
  * What the chart shows: one value per step, oldest first. `starts` are in milliseconds since 1970, and `times` are the
- * labels of steps on the time axis.
+ * step labels on the time axis.
  * @typedef {{
  *   title: string, steps: Step[], starts: number[],
  *   describe: (step: number) => string, times: [step: number, text: string][],

@@ -40,7 +40,7 @@ export function subscribeToCounts({ getSnapshot, onSnapshot, onChanges, onConnec
       return snapshot && { type: 'snapshot', data: snapshot }
     },
     onEvent(type, data, isFirst) {
-      // The first event may come from the replay buffer of the edge, so it does not prove that counting works now.
+      // The first event may come from the edge's replay buffer, so it does not prove that counting works now.
       if (!isFirst) updatedAt = performance.now()
       check()
       if (type === 'snapshot') onSnapshot(data)

@@ -9,7 +9,7 @@ const titles = {
   other: 'Views that have not qualified, such as repeats',
 }
 
-/** The time and the numbers below the chart. Screen readers announce them as the value of the chart. */
+/** The time and the numbers below the chart. Screen readers announce them as the chart's value. */
 export function createReadout() {
   const chart = byId('chart', HTMLElement)
   const caption = byId('chart-caption', HTMLElement)

@@ -12,7 +12,7 @@ const INITIAL_RANGE = 'hour'
 const ASSET_RANGES = ['day', 'month']
 
 /**
- * The views over time, of all assets together or of a single asset.
+ * The views over time, for all assets together or for a single asset.
  * @param {{ clock: { now: () => number } }} deps
  */
 export function createTimeline({ clock }) {

@@ -108,7 +108,7 @@ function showComponent(component, status) {
 }
 
 /**
- * Lists the instances of a service if it has more than one.
+ * Lists a service's instances if it has more than one.
  * @param {HTMLElement} component
  * @param {ComponentStatus} status
  */
@@ -126,7 +126,7 @@ function showInstances(component, { instances = [] }) {
 
 /**
  * @param {HTMLElement} component
- * @param {number} processes how many processes share the port of the edge
+ * @param {number} processes how many processes share the edge's port
  */
 function showProcesses(component, processes) {
   const existing = component.querySelector('.processes')

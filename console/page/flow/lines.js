@@ -62,8 +62,8 @@ export function createLines(diagram, components, { onDraw }) {
 }
 
 /**
- * Returns where to place the label of a line, in the coordinates of the diagram: beside a vertical line, above a
- * horizontal line, and otherwise on the line.
+ * Returns where to place a line's label, in the diagram's coordinates: beside a vertical line, above a horizontal line,
+ * and otherwise on the line.
  * @param {Link} edge
  */
 export function labelPoint({ from, start: [, share], line }) {

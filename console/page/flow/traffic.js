@@ -15,8 +15,8 @@ const rates = new Intl.NumberFormat('en', { maximumSignificantDigits: 2, notatio
 const percent = new Intl.NumberFormat('en', { style: 'percent' })
 
 /**
- * The calls on the lines of the diagram: a moving dot for each call, and a label with rate, duration and batch size. A
- * line without calls has no dots.
+ * The calls on the diagram's lines: a moving dot for each call, and a label with rate, duration and batch size. A line
+ * without calls has no dots.
  * @param {HTMLElement} diagram
  */
 export function createTraffic(diagram) {

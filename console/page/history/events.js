@@ -13,7 +13,7 @@ const SAME_MS = 3_000
 const MAX_SHOWN = 50
 
 /**
- * The outages and restarts in words, newest first. A restart that ended an outage is part of the event of that outage.
+ * The outages and restarts in words, newest first. A restart that ended an outage is part of that outage's event.
  * @param {History} history
  * @returns {HistoryEvent[]}
  */

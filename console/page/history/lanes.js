@@ -8,7 +8,7 @@ const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const format = (value) => number.format(value)
 
 /**
- * A curve of the picture. `minimum`: the full height represents at least this value, so that noise stays small.
+ * A curve in the picture. `minimum`: the full height represents at least this value, so that noise stays small.
  * @typedef {{
  *   name: string, label: string, height: number, minimum: number,
  *   value: (point: HistoryPoint) => number | null, format: (value: number) => string,
@@ -43,7 +43,7 @@ export function toErrorRate({ errors, seconds }) {
 }
 
 /**
- * The readout of a step.
+ * The readout for a step.
  * @param {HistoryPoint} point
  * @returns {[name: string, text: string][]}
  */

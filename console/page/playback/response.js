@@ -38,7 +38,7 @@ export function renderPlayback({ url, userviews, assetviews, degraded = [] }, us
 }
 
 /**
- * A link to the explanation of the view.
+ * A link to the view's explanation.
  * @param {PlayResponse} response
  */
 export function renderView({ viewId }) {

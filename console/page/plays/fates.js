@@ -8,8 +8,8 @@ import { UNRECORDED } from './trace-context.js'
 /** @typedef {import('../why/explain.js').Explanation} Explanation */
 /** @typedef {import('./waterfall.js').Waterfall} Waterfall */
 /**
- * What is known so far about the outcome of a play. `waterfall` is null if the trace is not kept, and undefined until
- * the edge has returned the trace.
+ * What is known so far about a play's outcome. `waterfall` is null if the trace is not kept, and undefined until the
+ * edge has returned the trace.
  * @typedef {{ explanation?: Explanation, trace?: SystemTrace, waterfall?: Waterfall | null, isSettled: boolean }} Fate
  */
 /** @typedef {Fate & { polls: number, traceReads: number, nextAt: number }} Entry */
@@ -103,7 +103,7 @@ export function createFates({ token, onChange }) {
      */
     of: entryOf,
     /**
-     * Reads the trace of a play, unless its outcome is final and its waterfall is loaded.
+     * Reads a play's trace, unless its outcome is final and its waterfall is loaded.
      * @param {Play} play
      */
     async load(play) {

@@ -3,7 +3,7 @@ import { createPlayRow } from './play-row.js'
 /** @typedef {import('./plays.js').Play} Play */
 
 /**
- * The rows of plays. A play that stays in the list keeps its row, so a focused row keeps the focus.
+ * The play rows. A play that stays in the list keeps its row, so a focused row keeps the focus.
  * @param {HTMLElement} list
  * @param {{ titleOf: (id: string) => string | undefined, onOpen: (play: Play) => void }} deps
  */

@@ -43,7 +43,7 @@ function describeVerdict({ verdict, reason }) {
 }
 
 /**
- * A row of the list: a button that opens the play.
+ * A row in the list: a button that opens the play.
  * @param {Play} play
  * @param {{ titleOf: (id: string) => string | undefined, fateOf: () => Readonly<Fate>, onOpen: () => void }} deps
  * @returns {PlayRow}

@@ -113,15 +113,15 @@ function isOnBackdrop({ target, clientX, clientY }, dialog) {
  */
 function renderAbsence(isLoading, isPartial) {
   const text = isLoading
-    ? 'Collecting the spans of all services…'
+    ? 'Collecting the spans from all services…'
     : isPartial
-      ? 'There is no waterfall: the spans of the play service are missing. The service was restarted, or another instance served this page.'
-      : 'There is no waterfall: the trace of this play was not recorded, or has been replaced by newer traces. Each service keeps its last TRACES_KEPT traces.'
+      ? "There is no waterfall: the play service's spans are missing. The service was restarted, or another instance served this page."
+      : "There is no waterfall: this play's trace was not recorded, or has been replaced by newer traces. Each service keeps its last TRACES_KEPT traces."
   return element('p', { class: 'hint' }, text)
 }
 
 /**
- * The operations of a section, sorted by start time, each with a bar on the scale of the section.
+ * The operations in a section, sorted by start time, each with a bar on the section's scale.
  * @param {Section} section
  */
 function renderSection({ title, fromMs, toMs, rows }) {

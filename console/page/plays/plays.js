@@ -29,7 +29,7 @@ const PAUSED = 'Paused while the pointer is over the list.'
 const OPEN_FAILED = 'The play did not open. Retrying…'
 
 /**
- * The panel that lists the recent plays of this page or of all users, with the outcome of each play.
+ * The panel that lists the recent plays from this page or from all users, with the outcome of each play.
  * @param {{
  *   titleOf: (id: string) => string | undefined, token: import('../token.js').Token, clock: { now: () => number },
  * }} deps
@@ -61,7 +61,7 @@ export function createPlays({ titleOf, token, clock }) {
     if (latest && keyOf(latest) === keyOf(play)) announce(latest)
   }
 
-  /** The trackers are separate, so that the plays of other users do not displace the plays of this page. */
+  /** The trackers are separate, so that other users' plays do not displace this page's plays. */
   const fates = { own: createFates({ token, onChange }), others: createFates({ token, onChange }) }
   const shownFates = () => (isOwn ? fates.own : fates.others)
 
@@ -159,7 +159,7 @@ export function createPlays({ titleOf, token, clock }) {
 
   return {
     /**
-     * Adds a play that this page sends. The trace of this play is always recorded.
+     * Adds a play that this page sends. This play's trace is always recorded.
      * @param {{ assetId: string, userId: string }} play
      */
     start({ assetId, userId }) {

@@ -20,8 +20,8 @@ import { formatMs } from '../format-ms.js'
 const MAX_ATTEMPTS = 3
 
 /**
- * Returns a function that recognizes the span of a play. A failed play has no view id, and a play without a
- * response has no known request id either.
+ * Returns a function that recognizes a play's span. A failed play has no view id, and a play without a response has no
+ * known request id either.
  * @param {{ viewId: string | null, requestId: string }} play
  * @returns {(span: TraceSpan) => boolean}
  */
@@ -33,8 +33,8 @@ export function isSpanOf({ viewId, requestId }) {
 }
 
 /**
- * Arranges the spans of a play in sections, each with its own scale: operations before the response, operations that
- * were too late for it, and operations that count the view.
+ * Arranges a play's spans in sections, each with its own scale: operations before the response, operations that were
+ * too late for it, and operations that count the view.
  * @param {TraceSpan[]} spans
  * @param {(span: TraceSpan) => boolean} isPlay
  * @returns {Waterfall | undefined} undefined if the spans do not include the play itself
@@ -139,7 +139,7 @@ function toRow(span, parent, start, depth) {
 }
 
 /**
- * Summarizes the attributes of a span in a few words.
+ * Summarizes a span's attributes in a few words.
  * @param {TraceSpan} span
  */
 function describe({ attributes, error }) {
@@ -158,7 +158,7 @@ function describe({ attributes, error }) {
 }
 
 /**
- * Shows where the data of an asset came from if play did not call the service.
+ * Shows where an asset's data came from if play did not call the service.
  * @param {TraceSpan} root
  * @param {TraceSpan[]} spans
  * @returns {Row[]}
@@ -181,7 +181,7 @@ function cacheMarkers(root, spans) {
 function toCacheRemark(outcome, isCalled) {
   if (outcome === 'hit') return 'cache hit: no call'
   if (outcome === 'stale') return 'from the cache, possibly out of date'
-  return isCalled ? undefined : 'shared the call of another play'
+  return isCalled ? undefined : "shared another play's call"
 }
 
 /**

@@ -13,7 +13,7 @@ import { createWaits } from './waits.js'
  *   outageSeconds: number,
  *   patienceMs?: number,
  *   onNote?: (text: string) => void,
- * }} options `edge`: the origin of play, or an empty string on the page that play serves. `outageSeconds`: how long an
+ * }} options `edge`: play's origin, or an empty string on the page that play serves. `outageSeconds`: how long an
  * outage lasts. `patienceMs`: how long to wait for a view to be counted, or for a recovery
  */
 export function createDriver({ edge, token = () => undefined, outageSeconds, patienceMs = 20_000, onNote = () => {} }) {
@@ -51,7 +51,7 @@ export function createDriver({ edge, token = () => undefined, outageSeconds, pat
     /** @param {string} step */
     newUser: (step) => `tour-${run}-${step}`,
     /**
-     * Applies a control to all processes of a service.
+     * Applies a control to all of a service's processes.
      * @param {string} service
      * @param {string} action such as `kill?seconds=3`
      */

@@ -14,13 +14,13 @@ import { postPlay } from '../playback/post-play.js'
 
 const TIMEOUT_MS = 5_000
 const DEFAULT_ASSET = '456'
-/** The lease must outlast any outage of the edge that a step causes. */
+/** The lease must outlast any edge outage that a step causes. */
 const LEASE_S = 15
 
 /**
- * The requests of the tour. They all go to play, whether the tour runs in a browser or in Node.
+ * The tour's requests. They all go to play, whether the tour runs in a browser or in Node.
  * @param {string} origin of play; an empty string on the page that play serves
- * @param {() => string | undefined} token of the controls
+ * @param {() => string | undefined} token for the controls
  */
 export function createEdge(origin, token) {
   const authorization = () => bearer(token())
@@ -69,7 +69,7 @@ export function createEdge(origin, token) {
     /**
      * Reserves the system for a step, or extends the reservation. Without controls, no step can break anything,
      * so every reservation is granted.
-     * @param {string} holder the id of this tour
+     * @param {string} holder this tour's id
      * @param {string} step
      * @param {number} [seconds] 0 ends the reservation
      * @returns {Promise<{ granted: boolean, step: string } | undefined>} undefined while the edge is unreachable
@@ -87,7 +87,7 @@ export function createEdge(origin, token) {
     /**
      * Invokes a control, such as `reporting/kill?seconds=3`.
      * @param {string} path
-     * @returns {Promise<any>} the body of the response
+     * @returns {Promise<any>} the response body
      * @throws {Error} if the control is refused
      */
     async control(path) {

@@ -10,8 +10,8 @@ import { createTurns } from './turns.js'
 export const stepIds = steps.map(({ id }) => id)
 
 /**
- * Runs the steps of the tour one after another. Yields the result of each step, and the sum of the ledger after
- * the step as a line of text (`identity`).
+ * Runs the tour's steps one after another. Yields each step's result, and the ledger's sum after the step as a line of
+ * text (`identity`).
  * @param {{
  *   edge: string,
  *   token?: string | undefined,

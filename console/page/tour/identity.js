@@ -1,7 +1,7 @@
 import { byId, formatCount, setText } from '../dom.js'
 
 /**
- * Shows where the views of the tour are: each view whose play got a 200 is either counted or waiting.
+ * Shows where the tour's views are: each view whose play got a 200 is either counted or waiting.
  * @param {import('./ledger.js').Sum} sum
  */
 export function showIdentity({ answered, counted, log, outbox, unknown, rejected }) {

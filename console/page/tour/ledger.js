@@ -7,9 +7,9 @@
 const PARALLEL = 6
 
 /**
- * The views of the tour: one for each play that got a 200, by view id. A retry has the view id of the original play, so
- * it adds no view. Each view is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected.
- * While reporting is down, the place of a view may be unknown.
+ * The tour's views: one for each play that got a 200, by view id. A retry has the original play's view id, so it adds
+ * no view. Each view is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected. While
+ * reporting is down, a view's place may be unknown.
  * @param {(viewId: string) => Promise<ExplainedView | undefined>} explain
  */
 export function createLedger(explain) {

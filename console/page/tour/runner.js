@@ -5,11 +5,11 @@
 /** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
 /** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
 /**
- * A step of the tour. `run` causes the fault and takes measurements, `check` judges them, and `undo` restores the
- * system, whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that
- * the step uses. `kills` lists the services that npm start must run, so that the step can kill them. `action` is the
- * text of the button, and `command` is the equivalent terminal command: `{edge}` stands for the address of the edge,
- * and `{reporting}` for the pid of reporting.
+ * A tour step. `run` causes the fault and takes measurements, `check` judges them, and `undo` restores the system,
+ * whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that the step
+ * uses. `kills` lists the services that npm start must run, so that the step can kill them. `action` is the button's
+ * text, and `command` is the equivalent terminal command: `{edge}` stands for the edge's address, and `{reporting}` for
+ * reporting's pid.
  * @template Facts
  * @template [Used=Driver] the part of the driver that the step uses
  * @typedef {{
@@ -86,7 +86,7 @@ export function whyUnavailable({ needs = [], kills = [] }, { state, reason, can,
 }
 
 /**
- * Returns the reason why plays of the tour would be refused; undefined if they would be accepted.
+ * Returns the reason why the tour's plays would be refused; undefined if they would be accepted.
  * @param {Awaited<ReturnType<Driver['status']>>} status
  */
 function whyRefused(status) {
@@ -100,7 +100,7 @@ const WITHOUT = {
 }
 
 /**
- * The processes of a service, such as `nats-1` of `nats`.
+ * A service's processes, such as `nats-1` for `nats`.
  * @template {{ name: string }} Process
  * @param {Process[]} processes
  * @param {string} service

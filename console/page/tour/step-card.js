@@ -5,7 +5,7 @@ import { processesOf } from './runner.js'
 /** @typedef {import('./runner.js').Bar} Bar */
 
 /**
- * The card of a step, with its stages: predict, break, watch, verdict.
+ * The card for a step, with its stages: predict, break, watch, verdict.
  * @param {import('./runner.js').Step<unknown>} step
  * @param {{
  *   number: number, of: number, result: Result | undefined, isLast: boolean,
@@ -110,7 +110,7 @@ export function createStepCard(step, { number, of, result, isLast, onRun, onNext
 }
 
 /**
- * The command with the address of this edge and the pids of its processes.
+ * The command with this edge's address and the pids of its processes.
  * @param {string} command
  * @param {{ name: string, pid: number | null }[]} processes
  */

@@ -12,7 +12,7 @@ export const doubleClick = {
   ],
   command: 'for n in 1 2; do curl -X POST {edge}/play/asset/456/user/8; done',
   predict: {
-    question: 'What are the counts of this viewer afterwards?',
+    question: "What are this viewer's counts afterwards?",
     options: [
       {
         text: '1 view, 1 qualified',
@@ -23,7 +23,7 @@ export const doubleClick = {
         text: '2 views, 1 qualified',
         isRight: true,
         reason:
-          'Both plays are views. The second play is a repeat within 30 s, so it does not qualify, as under the double-click rule of COUNTER 5.1.',
+          'Both plays are views. The second play is a repeat within 30 s, so it does not qualify, as under the double-click rule in COUNTER 5.1.',
       },
       {
         text: '2 views, 2 qualified',
@@ -59,7 +59,7 @@ export const doubleClick = {
       facts: [
         ['First play', `${first.verdict}`],
         ['Second play', `${second.verdict} (${second.reason ?? 'no reason'})`],
-        ['Views of this user', String(views)],
+        ['Views by this user', String(views)],
       ],
     }
   },

@@ -10,7 +10,7 @@ export const expiredUrl = {
   minutes: '30 s',
   action: 'Let it expire',
   intro: [
-    'The URL of a video is signed, and valid for a few hours. In this step, the URL expires while somebody is watching, so the CDN refuses the next segment.',
+    "A video's URL is signed, and valid for a few hours. In this step, the URL expires while somebody is watching, so the CDN refuses the next segment.",
     'The player retries the play, with the same Idempotency-Key.',
   ],
   predict: {
@@ -38,7 +38,7 @@ export const expiredUrl = {
     const url = first.playback?.url ?? ''
     if (!/^https?:/.test(url)) throw new SkippedError('The edge signs no URLs here, so none can expire.')
     const { status, statusBefore } = await control(`expire?url=${encodeURIComponent(url)}`)
-    note(`The CDN returns ${statusBefore} for the URL of the play, and ${status} for the same URL once it has expired`)
+    note(`The CDN returns ${statusBefore} for the play's URL, and ${status} for the same URL once it has expired`)
     const retried = await play(user, { asset: FILM, key: first.key })
     const { statusBefore: again } = await control(`expire?url=${encodeURIComponent(retried.playback?.url ?? '')}`)
     note(`Played again with the same key: the CDN returns ${again} for the URL in the new response`)
@@ -55,9 +55,9 @@ export const expiredUrl = {
       facts: [
         ['Signed URL', `${before}`],
         ['Once it has expired', `${expired}`],
-        ['URL of the retry', `${again}`],
-        ['View id of the retry', isSameView ? 'the same' : 'a different one'],
-        ['Views of this user', String(views)],
+        ["The retry's URL", `${again}`],
+        ["The retry's view id", isSameView ? 'the same' : 'a different one'],
+        ['Views by this user', String(views)],
       ],
     }
   },

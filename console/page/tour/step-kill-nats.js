@@ -29,7 +29,7 @@ export const killNats = {
       {
         text: 'Neither: both need NATS.',
         reason:
-          'The edge of this system has an outbox on its disk. A play gets a 200 once the view is in the log or in the outbox.',
+          "This system's edge has an outbox on its disk. A play gets a 200 once the view is in the log or in the outbox.",
       },
     ],
   },
@@ -76,8 +76,8 @@ export const killNats = {
       facts: [
         ['Answered 200', `${answered} of ${3 * PLAYS}`],
         ['In the outbox during the outage', String(degraded)],
-        ['Drift of this system', String(answered - views)],
-        ['Drift of the naive counter', String(drift)],
+        ["This system's drift", String(answered - views)],
+        ["The naive counter's drift", String(drift)],
       ],
       bars: [
         { label: 'this system', value: views, of: answered },

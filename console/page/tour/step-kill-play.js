@@ -22,7 +22,7 @@ export const killPlay = {
         text: `${PLAYS}`,
         isRight: true,
         reason:
-          'The id of the view is derived from the user and the key, so the retry is the same event, whether or not the log stored the first one.',
+          'The view id is derived from the user and the key, so the retry is the same event, whether or not the log stored the first one.',
       },
       {
         text: `Up to ${2 * PLAYS}: each view that was stored before the kill counts twice`,

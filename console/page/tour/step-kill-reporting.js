@@ -36,7 +36,7 @@ export const killReporting = {
   kills: ['reporting'],
   async run({ play, controlAll, untilState, untilReady, untilCounted, note, user, outageSeconds }) {
     const before = await play(user)
-    note(`Before: status ${before.status}, views of this user: ${before.playback?.userviews ?? 'unknown'}`)
+    note(`Before: status ${before.status}, views by this user: ${before.playback?.userviews ?? 'unknown'}`)
     await controlAll('reporting', `kill?seconds=${outageSeconds}`)
     const killedAt = performance.now()
     await untilState('reporting', 'down')

@@ -52,7 +52,7 @@ export const onePlay = {
       facts: [
         ['Response', `${status} after ${ms} ms`],
         ['Counted', `${countedAfterMs} ms later`],
-        ['Views of this user', String(views)],
+        ['Views by this user', String(views)],
       ],
     }
   },

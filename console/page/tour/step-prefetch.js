@@ -21,11 +21,11 @@ export const prefetchFlood = {
       {
         text: '1',
         isRight: true,
-        reason: 'A prefetch gets the same response, but is not recorded. Only the press of the button is a view.',
+        reason: 'A prefetch gets the same response, but is not recorded. Only the button press is a view.',
       },
       {
         text: '2: the first prefetch, and the play',
-        reason: 'No prefetch is a view, not even the first one. Only the press of the button is recorded.',
+        reason: 'No prefetch is a view, not even the first one. Only the button press is recorded.',
       },
     ],
   },
@@ -51,7 +51,7 @@ export const prefetchFlood = {
       facts: [
         ['Prefetches answered 200', `${answered} of ${sent}`],
         ['Prefetches with a view id', String(prefetched)],
-        ['Views of this user', String(views)],
+        ['Views by this user', String(views)],
       ],
       bars: [{ label: 'views', value: views, of: 1 }],
     }

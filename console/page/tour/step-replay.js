@@ -73,7 +73,7 @@ export const replay = {
       facts: [
         ['Views before', String(before)],
         ['Views after', String(after)],
-        ['Users of this tour with the same count', `${users - wrong} of ${users}`],
+        ['Users in this tour with the same count', `${users - wrong} of ${users}`],
       ],
       bars: [{ label: 'after the replay', value: after, of: before }],
     }

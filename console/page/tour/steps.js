@@ -8,7 +8,7 @@ import { prefetchFlood } from './step-prefetch.js'
 import { replay } from './step-replay.js'
 
 /**
- * The steps of the tour, in order. The page and `npm run tour` run the same steps.
+ * The tour's steps, in order. The page and `npm run tour` run the same steps.
  * @type {import('./runner.js').Step<unknown>[]}
  */
 export const steps = [onePlay, doubleClick, killReporting, killNats, killPlay, replay, expiredUrl, prefetchFlood]

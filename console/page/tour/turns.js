@@ -6,7 +6,7 @@ const RENEW_MS = 2_000
 const POLL_MS = 500
 
 /**
- * Runs a step only while no other tour of this system is running a step. `npm start` grants a lease, which expires if
+ * Runs a step only while no other tour on this system is running a step. `npm start` grants a lease, which expires if
  * this tour is killed.
  * @param {Pick<Driver, 'lease' | 'sleep' | 'patienceMs'>} driver
  * @param {(text: string) => void} onWait called when another tour is in the middle of a step

@@ -34,8 +34,8 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   }
 
   /**
-   * Waits until reporting has counts, and returns the number of views of a user. Reads the number from the response to
-   * a retry of the user's last play.
+   * Waits until reporting has counts, and returns how many views a user has. Reads the number from the response to a
+   * retry of the user's last play.
    * @param {string} user
    */
   function viewsOf(user) {
@@ -71,7 +71,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
     untilState: (component, state) =>
       until(`${component} is not ${state} yet`, async () => (await status())?.parts[component]?.state === state),
     /**
-     * Waits until all processes of a service are running.
+     * Waits until all of a service's processes are running.
      * @param {string} service
      */
     untilRunning: (service) =>
@@ -80,9 +80,9 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
         return own.length > 0 && own.every(({ state }) => state === 'running')
       }),
     /**
-     * Waits until every view of a user is counted.
+     * Waits until all of a user's views are counted.
      * @param {string} user
-     * @returns {Promise<number>} the number of views of the user that reporting has counted
+     * @returns {Promise<number>} the number of the user's views that reporting has counted
      */
     async untilCounted(user) {
       await until('not every view has been counted', async () => {

@@ -19,7 +19,7 @@ const SLOW_POLL_MS = 3_000
 const MAX_POLLS = 80
 
 /**
- * Polls the explanation of a view until it is final or `MAX_POLLS` is reached. The returned function stops the polling.
+ * Polls a view's explanation until it is final or `MAX_POLLS` is reached. The returned function stops the polling.
  * @param {string} id
  * @param {import('../token.js').Token} token
  * @param {(explanation: Explanation, progress: Progress) => void} onExplanation

@@ -8,7 +8,7 @@ import { dateAndTime } from '../format-time.js'
 const PREFIX = '#why='
 
 /**
- * A link to the explanation of a view, on this page.
+ * A link to a view's explanation, on this page.
  * @param {string} id
  * @param {string} [text]
  */
@@ -16,7 +16,7 @@ export function createWhyLink(id, text = id) {
   return element('a', { href: PREFIX + encodeURIComponent(id) }, text)
 }
 
-/** The view id in the fragment of the URL; undefined if there is none. */
+/** The view id in the URL fragment; undefined if there is none. */
 export function viewIdInAddress() {
   try {
     return location.hash.startsWith(PREFIX) ? decodeURIComponent(location.hash.slice(PREFIX.length)) : undefined
@@ -106,7 +106,7 @@ const failures = {
 }
 
 /**
- * Renders the outcome of a view, first in a few words, then in a sentence.
+ * Renders a view's outcome, first in a few words, then in a sentence.
  * @param {Explanation} explanation
  */
 export function renderOutcome(explanation) {

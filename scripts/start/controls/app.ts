@@ -35,7 +35,7 @@ export type ControlDeps = Tasks & {
   checkpoint?: CheckpointControl | undefined
 }
 
-/** The API through which the console and the tour control the processes of `npm start`. */
+/** The API through which the console and the tour control the processes that `npm start` runs. */
 export function createControlsApp(deps: ControlDeps): Hono {
   const { processes, seed, simulate, isAllowed, offReason, unhangable, isEdge, checkpoint } = deps
   const can = abilitiesOf(deps)

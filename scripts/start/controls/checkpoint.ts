@@ -4,7 +4,7 @@ import { CHECKPOINT, toCheckpointPath } from '../../../reporting/maps/checkpoint
 import type { RulesVersion } from '../../../reporting/rules/rule-sets.ts'
 import { codeOf } from '../../../shared/runtime/error-code.ts'
 
-/** Moves the checkpoint of reporting for a replay. `setAside` and `restore` require that reporting is down. */
+/** Moves reporting's checkpoint aside for a replay. `setAside` and `restore` require that reporting is down. */
 export type CheckpointControl = {
   /** Moves the checkpoint away, so that reporting replays the whole log on its next start. */
   setAside(): Promise<void>

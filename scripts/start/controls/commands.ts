@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { ControlledCommand } from '../../../shared/contracts/controls.ts'
 
-/** A command of the project. Only one run of it can be active at a time. */
+/** One of the project's commands. Only one run of it can be active at a time. */
 export type OwnCommand = AsyncDisposable & {
   status(): ControlledCommand
   /** Runs the command. Returns false if it is already running. */

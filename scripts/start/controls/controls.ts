@@ -88,7 +88,7 @@ function createDeps(parts: Parts): Omit<ControlDeps, 'isAllowed'> {
   return {
     offReason: mode === 'embedded' ? EMBEDDED : undefined,
     processes,
-    // SIGSTOP would not reach the worker processes of nginx.
+    // SIGSTOP would not reach nginx's worker processes.
     unhangable: new Set(cdn?.server === 'nginx' ? ['cdn'] : []),
     isEdge: (name) => name.replace(/-\d+$/, '') === services.play.name,
     seed: createScriptCommand('seed', 'scripts/seed.sh'),

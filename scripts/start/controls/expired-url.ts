@@ -5,15 +5,15 @@ import { readCdnStatus } from '../../http.ts'
 
 const EXPIRED_S = 60
 const VALID_S = 60
-/** A clip of the demo catalogue. */
+/** A clip from the demo catalogue. */
 const CLIP = 'clips/orbits/index.m3u8'
 
 /** A URL with an expiry in the past, and its `status`. `statusBefore` is the status of the original URL. */
 export type ExpiredUrl = { url: string; status: number; statusBefore: number; command: string }
 
 /**
- * Creates a function that signs a URL of the CDN again, with an expiry in the past. By default, it signs the URL of a
- * clip. It returns undefined if the URL is not a signed URL of this CDN.
+ * Creates a function that signs a CDN URL again, with an expiry in the past. By default, it signs a clip's URL. It
+ * returns undefined if the URL is not a signed URL for this CDN.
  */
 export function createExpirer(baseUrl: string, key: SigningKey) {
   const signer = createHmacSigner(baseUrl, key)

@@ -30,7 +30,7 @@ export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 
     return run
   }
 
-  /** Publishes `views` views of a run, possibly 0, and returns the counts of the run. */
+  /** Publishes `views` views for a run, possibly 0, and returns the run's counts. */
   return function publish(id: string, views: number): NaiveCount {
     const run = open(id)
     for (let n = 0; n < views; n += 1) {

@@ -8,16 +8,16 @@ import { removeLeftovers } from './socket-directory.ts'
 const DEAD_PID = 4_194_305
 const NOBODY = 65_534
 
-test('the directory of a killed process is removed, with its token file', async () => {
+test("a killed process's directory is removed, with its token file", async () => {
   expect(await remainingAfterRemoval(process.getuid?.() ?? 0)).toEqual([])
 })
 
 // Only root can create a directory for another user.
-test.skipIf(process.getuid?.() !== 0)('the directory of another user is left alone', async () => {
+test.skipIf(process.getuid?.() !== 0)("another user's directory is left alone", async () => {
   expect(await remainingAfterRemoval(NOBODY)).toHaveLength(2)
 })
 
-/** Creates the leftovers of a process of the user `uid`, removes all leftovers, and returns the paths that remain. */
+/** Creates the leftovers of user `uid`'s process, removes all leftovers, and returns the paths that remain. */
 async function remainingAfterRemoval(uid: number): Promise<string[]> {
   await using temp = await createTempDirectory('leftovers')
   vi.stubEnv('TMPDIR', temp.path)

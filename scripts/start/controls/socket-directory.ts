@@ -10,7 +10,7 @@ const DIRECTORY_NAME_PATTERN = /^video-edge-(\d+)-/
 const TOKEN = 'token'
 const TOKEN_FILE = 'token-file'
 
-/** Creates a directory for the socket of the controls. Only its user may enter it. */
+/** Creates a directory for the controls' socket. Only its user may enter it. */
 export function createSocketDirectory(token: Secret, tokenFile: string): string {
   const directory = mkdtempSync(join(tmpdir(), `video-edge-${process.pid}-`))
   writeToken(join(directory, TOKEN), directory, token)
@@ -32,7 +32,7 @@ export function removeLeftovers(): void {
   }
 }
 
-/** Guards against directories of other users, which may contain links to files of this user. */
+/** Guards against other users' directories, which may contain links to this user's files. */
 function isOwnDirectory(path: string): boolean {
   const found = lstatSync(path)
   return found.isDirectory() && found.uid === process.getuid?.()

@@ -33,7 +33,7 @@ export type Tasks = {
   naive?: ((run: string, views: number) => NaiveCount) | undefined
 }
 
-/** Creates the routes of the controls that do not act on a single process. */
+/** Creates the routes for the controls that do not act on a single process. */
 export function createTaskRoutes({ seed, simulate, commandArgs, prefetch, tour, expire, poison, naive }: Tasks): Hono {
   return new Hono()
     .post('/seed', (c) => start(c, seed, commandArgs))

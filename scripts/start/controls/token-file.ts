@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PRIVATE_FILE } from '../../../shared/runtime/private-files.ts'
 import { type Secret, toSecret } from '../../../shared/runtime/secret.ts'
 
-/** Returns the path of the file with the token for the controls of an edge. Commands in other terminals read it. */
+/** Returns the path of the file with the token for an edge's controls. Commands in other terminals read it. */
 export function tokenFileOf(dataDir: string, edgePort: number): string {
   return join(dataDir, `controls-${edgePort}`)
 }
