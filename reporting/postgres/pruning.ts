@@ -17,7 +17,7 @@ type Deps = {
   intervalMs?: number
 }
 
-/** Periodically deletes expired rows, and creates the partitions for the next days, until disposed. */
+/** Periodically deletes expired rows, and creates the partitions for the next few days, until disposed. */
 export function startPruning({ run, partitions, maxKeys, intervalMs = INTERVAL_MS }: Deps): AsyncDisposable {
   const prune = toPrune(maxKeys)
   const shutdown = new AbortController()

@@ -201,7 +201,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       await eventually(async () => expect(await database.run(automatic, 1_000)).toEqual([]))
     })
 
-    test('for the next days are created in advance', async () => {
+    test('for the next few days are created in advance', async () => {
       const url = await server.createDatabase()
       await using _ = await openUp(url)
       const names = [0, 1].map((days) => new Date(Date.now() + days * DAY * 1_000).toISOString().slice(0, 10))

@@ -20,7 +20,7 @@ export const ${type}Fields = z
   .meta({ id: '${type}Fields', examples: [{ text: 'an example' }] })
 export type ${type}Fields = z.infer<typeof ${type}Fields>
 
-/** The response of ${name} for an asset. */
+/** What ${name} returns for an asset. */
 export const ${type} = z
   .object({ id: AssetId, ...${type}Fields.shape })
   .meta({ id: '${type}', examples: [{ id: '456', text: 'an example' }] })
@@ -32,7 +32,7 @@ export type ${type} = z.infer<typeof ${type}>
       `import { type CatalogueDeps, createCatalogueApp } from '../shared/catalogue/catalogue-app.ts'
 import { ${type}, ${type}Fields } from '${contract}'
 
-/** The routes of ${name}. */
+/** The ${name} routes. */
 export function createApp(deps: CatalogueDeps<${type}Fields>) {
   return createCatalogueApp({ path: '/${name}', fields: ${type}Fields, entry: ${type} }, deps)
 }
@@ -79,7 +79,7 @@ function toEmpty({ name, identifier }: NewService): Map<string, string> {
       `import { createBaseApp } from '../shared/http/base-app.ts'
 import type { Service } from '../shared/service/service.ts'
 
-/** The routes of ${name}: so far, only the routes that all services have. */
+/** The ${name} routes: so far, only the routes that all services have. */
 export function createApp(service: Service) {
   return createBaseApp(service)
 }
