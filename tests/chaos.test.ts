@@ -3,6 +3,7 @@ import type { StoredMsg } from 'nats'
 import { describe, expect, test } from 'vitest'
 import { Audit, accountedViews } from '../shared/contracts/audit.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
+import { Position } from '../shared/contracts/position.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { runAudit } from './harness/audit-command.ts'
 import { serviceNames } from './harness/each-service.ts'
@@ -62,6 +63,7 @@ describe.skipIf(!natsVersion).each(stores)(
       await eventually(() => readLastMessage(nats), SETTLE_MS)
       const audits = watchAudits(system.reporting.url, token)
       const actions = await breakThings(system, { nats, second, seconds })
+      await expectToKeepUp(system, nats, token)
       const outcomes = await players.stop()
       await expectSettled(system, nats, { ports, token })
 
@@ -182,6 +184,17 @@ function readLastMessage({ use }: Broker): Promise<StoredMsg> {
     const jsm = await connection.jetstreamManager()
     return jsm.streams.getMessage(STREAM, { last_by_subj: VIEWS })
   })
+}
+
+const KEEP_UP_MS = 5_000
+
+/** Waits until the messages that are in the log now are counted. Plays continue meanwhile, so new ones keep arriving. */
+async function expectToKeepUp({ reporting }: System, nats: Broker, token: string | undefined): Promise<void> {
+  const { seq } = await eventually(() => readLastMessage(nats), SETTLE_MS)
+  await eventually(async () => {
+    const position = Position.parse(await getJson(`${reporting.url}/events/position`, token))
+    expect(position.sequence).toBeGreaterThanOrEqual(seq)
+  }, KEEP_UP_MS)
 }
 
 /**

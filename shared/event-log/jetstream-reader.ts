@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT_MS = 200
  * nats-server 2.9 creates a consumer, it overstates the number of messages pending for that consumer, so a batch could
  * otherwise grow until no views arrive for FETCH_EXPIRES_MS.
  */
-const MAX_HOLD_MS = 50
+const MAX_HOLD_MS = 100
 
 type Deps = {
   nats: NatsLink
