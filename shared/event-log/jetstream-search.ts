@@ -26,7 +26,8 @@ export function findInStream(
     for await (const message of scan(nats, jsm, VIEWS, from, { withBodies: true })) {
       signal.throwIfAborted()
       const { seq: sequence, data, subject } = message
-      if (search.add({ sequence, data, storedAt: storedAt(message), producer: producerOf(subject) })) break
+      const isFound = search.add({ sequence, data, storedAt: storedAt(message), producer: producerOf(subject) })
+      if (isFound || sequence >= through) break
     }
     return search.result(isComplete)
   }
