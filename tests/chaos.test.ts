@@ -186,7 +186,7 @@ function readLastMessage({ use }: Broker): Promise<StoredMsg> {
   })
 }
 
-const KEEP_UP_MS = 5_000
+const KEEP_UP_MS = 15_000
 
 /** Waits until the messages that are in the log now are counted. Plays continue meanwhile, so new ones keep arriving. */
 async function expectToKeepUp({ reporting }: System, nats: Broker, token: string | undefined): Promise<void> {
