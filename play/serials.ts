@@ -4,7 +4,10 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 export type Unnamed = Map<string, number>
 
 export type Serials = {
-  /** Numbers views consecutively after the last recorded view. Each of the first views names one unnamed producer. */
+  /**
+   * Numbers views consecutively after the last recorded view. Each of the first views names one of the unnamed
+   * producers.
+   */
   number(views: readonly NewView[]): NewView[]
   /** Confirms that the numbered views are recorded. Until then, their serials may be assigned again. */
   record(views: readonly NewView[]): void

@@ -12,7 +12,7 @@ test('instances that share a store may receive batches', async () => {
   stores.set(B, 'two')
   await expect(check.assertOneStore()).rejects.toMatchObject({
     name: 'StoresDifferError',
-    message: `the instances of reporting count into different stores: ${A} (one), ${B} (two). Run only one instance, or set the same DATABASE_URL for all of them`,
+    message: `the reporting instances use different stores: ${A} (one), ${B} (two). Run only one instance, or set the same DATABASE_URL for all of them`,
   })
   expect(check.instances()).toEqual([])
 })

@@ -18,7 +18,7 @@ export class StoresDifferError extends Error {
   constructor(instances: readonly { url: string; store: string | undefined }[]) {
     const list = instances.map(({ url, store }) => `${url} (${store})`).join(', ')
     super(
-      `the instances of reporting count into different stores: ${list}. Run only one instance, or set the same DATABASE_URL for all of them`,
+      `the reporting instances use different stores: ${list}. Run only one instance, or set the same DATABASE_URL for all of them`,
     )
   }
 }

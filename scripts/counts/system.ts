@@ -39,7 +39,7 @@ export function readInstances({ reporting }: Target): Promise<Instance[]> {
 }
 
 /**
- * Verifies that all instances count into one store, and returns an instance that is up.
+ * Verifies that all instances share one store, and returns an instance that is up.
  * @throws CountsError
  */
 export async function findReporting(target: Target): Promise<{ origin: string; counting: Counting | undefined }> {
@@ -49,7 +49,7 @@ export async function findReporting(target: Target): Promise<{ origin: string; c
   if (!first) throw new CountsError(`reporting is not reachable at ${target.reporting.join(', ')}`)
   if (stores.size < 2) return { origin: first.origin, counting: first.readiness?.counting }
   throw new CountsError(
-    `the instances of reporting count into ${stores.size} different stores: run only one, or set the same DATABASE_URL for all of them`,
+    `the reporting instances use ${stores.size} different stores: run only one, or set the same DATABASE_URL for all of them`,
   )
 }
 

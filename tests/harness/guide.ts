@@ -9,7 +9,7 @@ import { startChild } from './child.ts'
 /** The TypeScript and diff blocks in a guide. The line before each block ends with the name of the block's file. */
 export const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 
-/** Creates a copy of the project, and applies the blocks of guides to the copy. */
+/** Creates a copy of the project, and applies code blocks from the guides to the copy. */
 export async function follow(...parts: string[]) {
   const project = await copyProject()
   await project.apply(...parts)
@@ -39,7 +39,7 @@ export async function copyProject() {
     start,
     run,
     passes,
-    /** Applies the blocks of guides, or of sections of a guide. */
+    /** Applies the code blocks of guides, or of sections of a guide. */
     async apply(...parts: string[]) {
       for (const [, file = '', kind, text = ''] of parts.join('\n').matchAll(BLOCK)) {
         const path = join(directory, file)
