@@ -24,9 +24,9 @@ const FETCH_EXPIRES_MS = 2_000
 const CLOSE_TIMEOUT_MS = 200
 
 /**
- * How long a batch waits for pending messages once all received ones are in it. If messages are stored while
- * nats-server 2.9 creates a consumer, it overstates the number of messages pending for that consumer, so a batch could
- * otherwise grow until no views arrive for FETCH_EXPIRES_MS.
+ * The age at which a batch that contains all received messages no longer waits for pending ones. If messages are stored
+ * while nats-server 2.9 creates a consumer, it overstates the number of messages pending for that consumer. Without
+ * this limit, a batch could grow until no views arrive for FETCH_EXPIRES_MS.
  */
 const MAX_HOLD_MS = 100
 
@@ -120,7 +120,7 @@ export function createJetStreamReader({
           pending = message.info.pending
           const isLastReceived = messages.getPending() <= 1
           const isHeld = pending > 0 && isLastReceived && performance.now() - startedAt > MAX_HOLD_MS
-          // nats-server 2.9 corrects the number of pending messages when it is asked for the consumer's state.
+          // nats-server 2.9 corrects the number of pending messages when it returns the consumer's state.
           if (isHeld) void consumer.info().catch(() => undefined)
           if (isLastReceived && (pending === 0 || isHeld)) {
             await complete()
