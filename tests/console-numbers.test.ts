@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Audit } from '../shared/contracts/audit.ts'
@@ -119,6 +120,19 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     }
     await system.reporting.start()
     await page.getByText('All services up').waitFor()
+  })
+
+  test('a slow edge is not shown as unreachable', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.route('**/status', async (route) => {
+      await delay(1_500)
+      await route.continue()
+    })
+    for (let n = 0; n < 2; n += 1) {
+      await (await page.waitForResponse('**/status')).finished()
+      expect(await page.locator('#overall-text').textContent()).toBe('All services up')
+    }
   })
 
   test('numbers that do not add up are flagged, and the page still works if the status has no audit', async () => {

@@ -4,8 +4,11 @@ import { poll } from './poll.js'
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
 const POLL_INTERVAL_MS = 500
-/** If a service hangs, `GET /status` takes a third of a second. */
-const TIMEOUT_MS = 900
+/**
+ * Much longer than `GET /status` takes if a service hangs (0.6 s), because the request may also wait for one of the
+ * browser's connections.
+ */
+const TIMEOUT_MS = 3_000
 
 /**
  * Polls `GET /status` until the returned function is called. The status is undefined while the edge is unreachable.
