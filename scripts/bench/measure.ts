@@ -19,6 +19,7 @@ export type Load = {
 
 const WARM_UP_CONNECTIONS = 128
 const MAX_WARM_UP_SECONDS = 3
+const RAMP_UP_SECONDS = 1
 
 /** Puts load on each target, so that V8 compiles the hot code and the caches are warm. */
 export async function warmUp(targets: Target[], { seconds }: Pick<Load, 'seconds'>): Promise<void> {
@@ -52,6 +53,7 @@ async function measureRound(
   { url, pids, tokens }: Target,
   { connections, seconds, perSecond }: RoundLoad,
 ): Promise<Measured> {
+  if (perSecond !== undefined) await rampUp({ url, tokens, connections, perSecond })
   const before = await cpuOf(pids())
   const round = await playFor({ url, tokens, connections, seconds, perSecond })
   const after = await cpuOf(pids())
@@ -60,6 +62,14 @@ async function measureRound(
     Object.entries(after).map(([process, ms]) => [process, ((ms - (before[process] ?? 0)) * 1_000) / plays]),
   )
   return { ...round, cpu }
+}
+
+/**
+ * Brings a target back to the steady state after it was idle: in the meantime, connections were closed, cached assets
+ * expired, and V8 shrank the young generation. These delay the first plays, which would determine the 99th percentile.
+ */
+export async function rampUp(load: Omit<Parameters<typeof playFor>[0], 'seconds'>): Promise<void> {
+  await playFor({ ...load, seconds: RAMP_UP_SECONDS })
 }
 
 /** Returns the CPU time that the processes in each column have used so far, in milliseconds. */

@@ -2,7 +2,7 @@ import { services } from '../../services.ts'
 import type { System } from '../../tests/harness/system.ts'
 import { alignColumns } from '../table.ts'
 import { playFor, type Round } from './load.ts'
-import { measure, median } from './measure.ts'
+import { measure, median, rampUp } from './measure.ts'
 import { showProgress } from './output.ts'
 import { type RunQueue, readRunQueue } from './run-queue.ts'
 import { toTable } from './table.ts'
@@ -60,6 +60,7 @@ type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
  */
 async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
   const pairs: [Round, Round][] = []
+  await rampUp({ url: target.url, tokens: target.tokens, connections: CONNECTIONS, perSecond })
   for (let round = 0; round < rounds; round += 1) {
     showProgress(`${target.name} and ${baseline.name}, round ${round + 1} of ${rounds}`)
     pairs.push(
