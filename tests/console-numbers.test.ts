@@ -133,6 +133,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
       await (await page.waitForResponse('**/status')).finished()
       expect(await page.locator('#overall-text').textContent()).toBe('All services up')
     }
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
   })
 
   test('numbers that do not add up are flagged, and the page still works if the status has no audit', async () => {

@@ -65,8 +65,8 @@ async function measureRound(
 }
 
 /**
- * Brings a target back to the steady state after it was idle: in the meantime, connections were closed, cached assets
- * expired, and V8 shrank the young generation. These delay the first plays, which would determine the 99th percentile.
+ * Brings a target back to the steady state after it was idle: for example, its cached assets have expired. Otherwise,
+ * the first plays would determine the 99th percentile.
  */
 export async function rampUp(load: Omit<Parameters<typeof playFor>[0], 'seconds'>): Promise<void> {
   await playFor({ ...load, seconds: RAMP_UP_SECONDS })
