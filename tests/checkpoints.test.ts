@@ -17,6 +17,14 @@ const OFTEN = { CHECKPOINT_EVERY: '50ms' }
 const NEVER_WHILE_RUNNING = { CHECKPOINT_EVERY: '30d' }
 const FILE = 'checkpoint-reporting.bin'
 
+/** A script for `node --require`. After SIGUSR2, the service cannot allocate an array of 32-bit integers. */
+const FAILING_ALLOCATIONS = `
+process.on('SIGUSR2', () => {
+  const construct = () => { throw new RangeError('Array buffer allocation failed') }
+  globalThis.Uint32Array = new Proxy(Uint32Array, { construct })
+  console.log('allocations fail')
+})`
+
 let directory: Awaited<ReturnType<typeof createTempDirectory>>
 beforeEach(async () => {
   directory = await createTempDirectory('checkpoints')
@@ -60,6 +68,28 @@ describe('reporting on its own', () => {
     await reporting.signal('SIGKILL')
     await reporting.start()
     expect(await views(reporting.url, 'user', 'u')).toBe(2)
+  })
+
+  test('exits if it fails in the middle of a batch, and counts the batch exactly once after a restart', async () => {
+    const preload = join(directory.path, 'preload.cjs')
+    await writeFile(preload, FAILING_ALLOCATIONS)
+    await using reporting = await startReporting({ ...OFTEN, NODE_OPTIONS: `--require=${preload}` })
+    const send = (after: number) => {
+      const users = Array.from({ length: 100 }, (_, n) => ({ assetId: 'a', userId: `u${after}-${n}` }))
+      const views = users.map((play) => ({ ...play, id: play.userId, at: '2026-11-20T21:00:00.000Z' }))
+      return fetch(`${reporting.url}/events`, jsonRequest({ stream: 's', after, through: after + 1, views }))
+    }
+    expect((await send(0)).status).toBe(200)
+    await expectSaved(reporting)
+    process.kill(reporting.pid(), 'SIGUSR2')
+    await eventually(() => expect(linesOf(reporting, 'allocations fail')).toHaveLength(1))
+    await send(1).catch(() => undefined)
+    expect(await reporting.ended()).toBe(1)
+    expect(reporting.lines().join('\n')).toContain('Array buffer allocation failed')
+    await reporting.start()
+    expect(await getJson(`${reporting.url}/events/position`)).toEqual({ stream: 's', sequence: 1 })
+    expect((await send(1)).status).toBe(200)
+    expect(await views(reporting.url, 'asset', 'a')).toBe(200)
   })
 
   test('with CHECKPOINT_EVERY=0s, neither writes nor reads a checkpoint', async () => {

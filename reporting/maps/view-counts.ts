@@ -74,31 +74,35 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       counts[by].top(limit, of).map(({ id }) => ({ id, views: 0, qualified: 0, ...countsOf(by, id) })),
     count(play) {
       assertRoom(capacity, counts, [play])
-      state.changes += 1
-      totals.direct += 1
-      const at = Date.now()
-      series.add(toStepAdditions([{ ...play, at }], at), at)
-      state.views += 1
-      return {
-        userviews: counts.user.increment(play.userId, false),
-        assetviews: counts.asset.increment(play.assetId, false),
-      }
+      return completeOrExit(() => {
+        state.changes += 1
+        totals.direct += 1
+        const at = Date.now()
+        series.add(toStepAdditions([{ ...play, at }], at), at)
+        state.views += 1
+        return {
+          userviews: counts.user.increment(play.userId, false),
+          assetviews: counts.asset.increment(play.assetId, false),
+        }
+      })
     },
     position: () => state.position,
     apply(batch) {
       if (!startsAt(state.position, batch)) return undefined
       assertRoom(capacity, counts, batch.views)
-      const { clock } = state
-      const judged = judge(batch)
-      addAll(judged.views)
-      watch?.apply(judged, state.clock, state)
-      recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
-      addVerdicts(totals, judged, batch.skipped)
-      series.add(toStepAdditions(toTimedViews(judged), state.clock), state.clock)
-      state.lost = addGaps(state.lost, judged.gaps)
-      state.position = { incarnation: batch.incarnation, sequence: batch.through }
-      state.changes += 1
-      return judged
+      return completeOrExit(() => {
+        const { clock } = state
+        const judged = judge(batch)
+        addAll(judged.views)
+        watch?.apply(judged, state.clock, state)
+        recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
+        addVerdicts(totals, judged, batch.skipped)
+        series.add(toStepAdditions(toTimedViews(judged), state.clock), state.clock)
+        state.lost = addGaps(state.lost, judged.gaps)
+        state.position = { incarnation: batch.incarnation, sequence: batch.through }
+        state.changes += 1
+        return judged
+      })
     },
     lost: () => state.lost,
     findKeyed: keys.find,
@@ -130,5 +134,22 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
         watched: new Map(Array.from(watched.counts, ([at, { views }]) => [at, views])),
       }
     },
+  }
+}
+
+/**
+ * Changes the counts. If the change fails halfway, for example because an array cannot be allocated, the counts are
+ * wrong, so the process exits: after a restart, they are exact again.
+ */
+function completeOrExit<Result>(change: () => Result): Result {
+  try {
+    return change()
+  } catch (cause) {
+    const error = new Error('the counts in memory are wrong, because a change failed halfway', { cause })
+    // No request handler catches an error from a microtask, so it ends the process.
+    queueMicrotask(() => {
+      throw error
+    })
+    throw error
   }
 }
