@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { UsageError } from '../../shared/runtime/command-line.ts'
-import { isLoopback } from '../../shared/runtime/loopback.ts'
-import { withoutBrackets } from '../../shared/runtime/origin.ts'
+import { isLoopbackUrl } from '../../shared/runtime/loopback.ts'
 
 const jwksUrl = z.string().refine(isAcceptable, {
   error:
@@ -37,7 +36,7 @@ export function providerOf(settings: IdentitySettings): Provider | undefined {
 
 function isAcceptable(text: string): boolean {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false
-  const { protocol, hostname, username, password } = new URL(text)
+  const { protocol, username, password } = new URL(text)
   if (username || password) return false
-  return protocol === 'https:' || isLoopback(withoutBrackets(hostname))
+  return protocol === 'https:' || isLoopbackUrl(text)
 }

@@ -15,7 +15,7 @@ import type { Secret } from '../../shared/runtime/secret.ts'
 import { probe, send } from '../http.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 
-const CONNECT_TIMEOUT_MS = 2_000
+const READ_TIMEOUT_MS = 2_000
 const POST_TIMEOUT_MS = 30_000
 const MAX_TEXT = 500
 
@@ -54,8 +54,8 @@ export async function findReporting(target: Target): Promise<{ origin: string; c
 }
 
 /** Reads the position of the counts. Returns undefined before the first batch. @throws CountsError */
-export async function readPosition(origin: string): Promise<LogPosition | undefined> {
-  const { json, text } = await probe(`${origin}/events/position`)
+export async function readPosition(origin: string, timeoutMs = READ_TIMEOUT_MS): Promise<LogPosition | undefined> {
+  const { json, text } = await probe(`${origin}/events/position`, { timeoutMs })
   const position = Position.nullable().safeParse(json)
   if (!position.success) throw new CountsError(`reporting at ${origin} does not return a position: ${short(text)}`)
   return fromNullablePosition(position.data)
@@ -71,7 +71,7 @@ export async function readLostViews(origin: string): Promise<number | undefined>
 export async function readLog({ nats }: Target): Promise<StreamStatus | undefined> {
   try {
     await using stack = new AsyncDisposableStack()
-    const connection = await connectToNats({ ...nats, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
+    const connection = await connectToNats({ ...nats, name: 'counts', timeoutMs: READ_TIMEOUT_MS })
     stack.defer(() => connection.close())
     return await readStreamStatus(await openJetStreamManager({ connection: () => connection }))
   } catch (error) {

@@ -1,8 +1,9 @@
-import { type SigningSettings, signerOf } from '../../play/signing/settings.ts'
+import { signerOf } from '../../play/signing/settings.ts'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { readCdnStatus } from '../http.ts'
 import { type Finding, findingsAbout } from './finding.ts'
+import type { System } from './system.ts'
 
 const { ok, fail } = findingsAbout('cdn')
 
@@ -11,33 +12,29 @@ const VALID_S = 300
 const PATH = 'doctor-probe.mp4'
 
 /** Checks that the CDN accepts the URLs that play signs, and no others. Skipped without CDN_BASE_URL. */
-export async function checkCdn(settings: SigningSettings): Promise<Finding[]> {
+export async function* checkCdn({ settings }: System): AsyncGenerator<Finding> {
   const signer = await signerOf(settings)
-  const { CDN_BASE_URL: base = '', CDN_SIGNER: kind } = settings
-  if (!signer) return []
-  const directory = settings.CDN_PATHS?.[0]?.replace(/[^/]*$/, '') ?? ''
-  const signed = signer.sign(`${directory}${PATH}`, Math.ceil(Date.now() / 1_000) + VALID_S)
+  if (!signer) return
+  const { CDN_BASE_URL: base, CDN_SIGNER: kind, CDN_PATHS: [prefix = ''] = [] } = settings
+  const path = prefix.replace(/[^/]*$/, PATH)
+  const signed = signer.sign(path, Math.ceil(Date.now() / 1_000) + VALID_S)
   try {
-    const probes = [readCdnStatus(signed), readCdnStatus(withWrongSignature(signed))] as const
-    const [accepted, refused] = await Promise.all(probes)
-    return [diagnose({ base, kind, accepted, refused })]
+    const [accepted, refused] = await Promise.all([readCdnStatus(signed), readCdnStatus(withWrongSignature(signed))])
+    const problem = describeProblem(kind, accepted, refused)
+    if (problem) yield fail(`${base} ${problem}`)
+    else yield ok(kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
   } catch (error) {
-    return [fail(`${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
+    yield fail(`${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)
   }
 }
 
-type Probed = { base: string; kind: string; accepted: number; refused: number }
-
-function diagnose({ base, kind, accepted, refused }: Probed): Finding {
+function describeProblem(kind: string, accepted: number, refused: number): string | undefined {
+  if (refused !== 403) return `returned ${refused}, not 403, for a URL with a wrong signature: check its setup`
+  if (accepted === 410) return "rejects a new URL as expired: compare its clock with play's"
   // The storage behind CloudFront may return 403 for a missing file.
-  const isForbidden = accepted === 403 && kind === 'hmac'
-  if (refused !== 403)
-    return fail(`${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
-  if (accepted === 410) return fail(`${base} rejects a new URL as expired: compare its clock with play's`)
-  if (isForbidden) return fail(`${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
-  if (![200, 403, 404].includes(accepted))
-    return fail(`${base} returned ${accepted} for a URL that play signs: check its setup, and the storage behind it`)
-  return ok(kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
+  if (accepted === 404 || accepted === 200 || (accepted === 403 && kind !== 'hmac')) return undefined
+  if (accepted === 403) return 'refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it'
+  return `returned ${accepted} for a URL that play signs: check its setup, and the storage behind it`
 }
 
 /** Replaces the signature of a URL with a wrong one of the same length. */

@@ -1,9 +1,11 @@
 import { stat, statfs } from 'node:fs/promises'
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 import { type Finding, findingsAbout } from './finding.ts'
+import type { System } from './system.ts'
 
 /** Warn early, because NATS rejects appends before its disk is completely full. */
 const MIN_FREE_MIB = 1_024
+const MIB = 2 ** 20
 const CHECKPOINT = /^checkpoint-[a-z]+(-\w+)?\.bin$/
 
 /** Files that a service could not use: a pattern for their names, the name of the finding, the cause and the fix. */
@@ -21,7 +23,7 @@ const SET_ASIDE = [
 ] as const
 
 /** Findings about files in DATA_DIR that a service set aside. */
-export function diagnoseSetAside(files: string[]): Finding[] {
+export function diagnoseSetAside({ files }: System): Finding[] {
   return SET_ASIDE.flatMap(([form, name, remedy]) =>
     files
       .filter((file) => form.test(basename(file)))
@@ -29,30 +31,22 @@ export function diagnoseSetAside(files: string[]): Finding[] {
   )
 }
 
-/** Checks the free disk space for a directory if it exists. */
-export async function checkDisk(directory: string): Promise<Finding[]> {
-  const { ok, warn } = findingsAbout('disk')
-  const disk = await statfs(directory).catch(() => undefined)
-  if (!disk) return []
-  const freeMib = Math.round((disk.bavail * disk.bsize) / 2 ** 20)
-  const text = `${freeMib.toLocaleString('en')} MiB free for ${directory}`
-  const free = 'free some space, or set EVENTS_MAX_AGE, before the log and the outbox run out of space'
-  return [freeMib > MIN_FREE_MIB ? ok(text) : warn(`${text}: ${free}`)]
-}
-
 /**
- * Checks that the disk has room for the next checkpoints. Each checkpoint is written next to the previous one, and may
- * be larger.
- * @param files the files in DATA_DIR
+ * Checks the free space on the disk of DATA_DIR if it exists, also for the next checkpoints: each one is written next
+ * to the previous one, and may be larger.
  */
-export async function checkRoom(files: string[]): Promise<Finding[]> {
-  const { warn } = findingsAbout('checkpoint')
-  const checkpoints = files.filter((file) => CHECKPOINT.test(basename(file)))
-  const findings = checkpoints.map(async (file) => {
-    const [info, disk] = await Promise.all([stat(file), statfs(dirname(file))]).catch(() => [undefined, undefined])
-    if (!info || !disk || disk.bavail * disk.bsize > 2 * info.size) return []
-    const sizeMib = Math.ceil(info.size / 2 ** 20)
-    return [warn(`${file} takes ${sizeMib} MiB, but the disk has less than twice that free: free some space`)]
-  })
-  return (await Promise.all(findings)).flat()
+export async function* checkDisk({ settings: { DATA_DIR }, files }: System): AsyncGenerator<Finding> {
+  const { ok, warn } = findingsAbout('disk')
+  const disk = await statfs(DATA_DIR).catch(() => undefined)
+  if (!disk) return
+  const freeBytes = disk.bavail * disk.bsize
+  const freeMib = Math.round(freeBytes / MIB)
+  const text = `${freeMib.toLocaleString('en')} MiB free for ${DATA_DIR}`
+  const free = 'free some space, or set EVENTS_MAX_AGE, before the log and the outbox run out of space'
+  yield freeMib > MIN_FREE_MIB ? ok(text) : warn(`${text}: ${free}`)
+  for (const file of files.filter((file) => CHECKPOINT.test(basename(file)))) {
+    const { size } = await stat(file).catch(() => ({ size: Number.NaN }))
+    const taken = `${file} takes ${Math.ceil(size / MIB)} MiB, but the disk has less than twice that free`
+    if (freeBytes <= 2 * size) yield findingsAbout('checkpoint').warn(`${taken}: free some space`)
+  }
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import { openDatabase, ReadOnlyError, StatementError } from '../../reporting/postgres/database.ts'
 import { migrations } from '../../reporting/postgres/schema.ts'
+import { services } from '../../services.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { type Finding, findingsAbout } from './finding.ts'
 import { toMetric } from './metrics.ts'
-import type { Inspected } from './services.ts'
+import type { System } from './system.ts'
 
 const { ok, warn, fail } = findingsAbout('postgres')
 
@@ -22,11 +23,35 @@ const FACTS = `select current_setting('server_version_num'), current_setting('tr
 const Counts = z.tuple([number, text, number.nullable()])
 const COUNTS = 'select schema.version, store_id, sequence from reporting.schema, reporting.state'
 
-type Database = { facts: z.infer<typeof Facts>; counts: z.infer<typeof Counts> | undefined } | { error: unknown }
+/** Checks Postgres, and which instances of reporting use it. */
+export async function* checkDatabase({ settings, uses, inspectedOf }: System): AsyncGenerator<Finding> {
+  const urls = settings.DATABASE_URL
+  const name = urls?.join() ?? ''
+  const server = urls && (await readServer(urls).catch((error: unknown) => ({ error })))
+  if (server && 'error' in server) yield fail(`${name} ${describeError(server.error)}`)
+  else if (server) yield* diagnoseServer(name, server)
+  if (!urls && (await uses('postgres'))) {
+    yield warn('reporting uses Postgres: set DATABASE_URL here too, so that it is checked')
+  }
+  for (const { origin, status, dependencies, counting, metrics } of await inspectedOf(services.reporting)) {
+    const isUser = 'postgres' in dependencies
+    if (urls && status && !isUser) {
+      const copy = 'to move them to Postgres, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
+      yield warn(`${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
+    }
+    const isKnown = server && 'counts' in server && isUser && counting?.store
+    if (isKnown && counting.store !== server.counts?.[1]) {
+      const fix = 'restart it with this DATABASE_URL, or set its DATABASE_URL here'
+      yield fail(`${origin} stores its counts in another database: ${fix}`)
+    }
+    const waiting = toMetric(metrics, 'database_connections{state="waiting"}')
+    const fix = 'raise DATABASE_POOL, or fix Postgres'
+    if (waiting > 0) yield warn(`${waiting} statements from ${origin} wait for a connection: ${fix}`)
+  }
+}
 
-/** Reads the state of the host that accepts writes. Returns undefined without DATABASE_URL. */
-export async function inspectDatabase(urls: readonly Secret[] | undefined): Promise<Database | undefined> {
-  if (!urls) return undefined
+/** Reads the state of the host that accepts writes. */
+async function readServer(urls: readonly Secret[]) {
   await using database = openDatabase({ urls, maxConnections: 1 })
   for (let host = 1; ; host += 1) {
     try {
@@ -38,36 +63,8 @@ export async function inspectDatabase(urls: readonly Secret[] | undefined): Prom
       return { facts, counts }
     } catch (error) {
       // After a failure, the database client uses the next host.
-      if (host >= urls.length) return { error }
+      if (host >= urls.length) throw error
     }
-  }
-}
-
-/** Findings about Postgres, and about which instances of reporting use it. */
-export function* diagnoseDatabase(
-  database: Database | undefined,
-  urls: readonly Secret[] | undefined,
-  reporting: Inspected[],
-): Generator<Finding> {
-  const running = reporting.filter(({ status }) => status)
-  const users = running.filter(({ dependencies }) => 'postgres' in dependencies)
-  if (!database) {
-    const set = 'reporting uses Postgres: set DATABASE_URL here too, so that it is checked'
-    if (users.length > 0) yield warn(set)
-    return
-  }
-  const name = (urls ?? []).join()
-  if ('error' in database) yield fail(`${name} ${describeError(database.error)}`)
-  else yield* diagnoseServer(name, database)
-  for (const { origin } of running.filter((instance) => !users.includes(instance))) {
-    const copy = 'to move them to Postgres, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
-    yield warn(`${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
-  }
-  if ('error' in database) return
-  for (const { origin, counting } of users) {
-    if (!counting?.store || counting.store === database.counts?.[1]) continue
-    const fix = 'restart it with this DATABASE_URL, or set its DATABASE_URL here'
-    yield fail(`${origin} stores its counts in another database: ${fix}`)
   }
 }
 
@@ -78,7 +75,9 @@ function describeError(error: unknown): string {
   return `is unreachable (${toReason(error)}): start it, or fix DATABASE_URL; ${effect}`
 }
 
-function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { error: unknown }>): Generator<Finding> {
+type Server = Awaited<ReturnType<typeof readServer>>
+
+function* diagnoseServer(name: string, { facts, counts }: Server): Generator<Finding> {
   const [versionNumber, , fsync, fullPageWrites, standbys, replicas] = facts
   const version = Math.floor(versionNumber / 10_000)
   const [schema = migrations.length, , sequence] = counts ?? []
@@ -98,13 +97,4 @@ function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { er
     const upgrade = 'reporting upgrades it when it starts with this release'
     yield warn(`the schema of the counts has version ${schema}, not ${migrations.length}: ${upgrade}`)
   }
-}
-
-/** Finds reporting's statements that wait for a connection. */
-export function diagnosePools(reporting: Inspected[]): Finding[] {
-  return reporting.flatMap(({ origin, metrics }) => {
-    const waiting = toMetric(metrics, 'database_connections{state="waiting"}')
-    const fix = 'raise DATABASE_POOL, or fix Postgres'
-    return waiting > 0 ? [warn(`${waiting} statements from ${origin} wait for a connection: ${fix}`)] : []
-  })
 }

@@ -1,76 +1,62 @@
 import { services } from '../../services.ts'
-import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
-import { missingAfter } from '../../shared/event-log/extent.ts'
-import {
-  readBacklog,
-  readDeadLetterStatus,
-  readStreamStatus,
-  type StreamStatus,
-} from '../../shared/event-log/stream-status.ts'
+import { readDeadLetterStatus, readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
 import { connectToNats } from '../../shared/nats/connect.ts'
-import type { NatsAccess } from '../../shared/nats/credentials.ts'
-import {
-  isTemporary,
-  isWithoutJetStream,
-  type JetStreamManager,
-  openJetStreamManager,
-} from '../../shared/nats/jetstream.ts'
+import { isTemporary, isWithoutJetStream, openJetStreamManager, streamNamed } from '../../shared/nats/jetstream.ts'
+import { describeOutage, isOnline, type StreamInfo } from '../../shared/nats/quorum.ts'
+import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
 import { NatsTlsError } from '../../shared/nats/tls.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { probe } from '../http.ts'
 import { plural } from '../plural.ts'
+import { needsEmbedded } from '../start/plan.ts'
+import { diagnoseCounting, readEmbeddedLag, readLag } from './counting.ts'
 import { type Finding, findingsAbout } from './finding.ts'
-import { type Samples, sampleTwice, toMetric } from './metrics.ts'
-import { checkBuckets, diagnoseReplication, START_SERVERS } from './replicas.ts'
+import { sampleTwice, toMetric } from './metrics.ts'
 import type { Inspected } from './services.ts'
+import type { System } from './system.ts'
 
 const nats = findingsAbout('nats')
 const log = findingsAbout('log')
-const counting = findingsAbout('counting')
 
-/** A message that is still uncounted at this age is stuck, because an interrupted batch is retried sooner. */
-const STUCK_S = 3
-const LATE_S = 10
-
-type Options = {
-  access: NatsAccess
-  /** play's instances. The promise settles late if one of them hangs. */
-  plays: Promise<Inspected[]>
-  /** reporting's origins. */
-  reporting: string[]
-  maxAgeMs: number | undefined
-  /** The value of EVENTS_REPLICAS. */
-  replicas: number | undefined
-}
+/** What to do if a stream has no leader. */
+const START_SERVERS = "start the cluster's other servers; until then, views go to play's outbox"
 
 /** Checks NATS, the log, and how far reporting has counted it. Changes nothing. */
-export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas }: Options): AsyncGenerator<Finding> {
+export async function checkLog(system: System): Promise<Finding[]> {
+  const checking = Array.fromAsync(checkNats(system))
+  if (await system.uses('events')) return Array.fromAsync(checkEmbeddedLog(system))
+  // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
+  return (await system.isNothingRunning) && needsEmbedded(process.env) ? [] : checking
+}
+
+async function* checkNats({ access, settings, originsOf, inspectedOf }: System): AsyncGenerator<Finding> {
+  const { EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: wanted } = settings
   try {
     using stack = new DisposableStack()
     const connection = await connectToNats({ ...access, name: 'doctor', timeoutMs: 1_000 })
     stack.defer(() => void connection.close())
     const jsm = await openJetStreamManager({ connection: () => connection })
     const { version = 'unknown', cluster } = connection.info ?? {}
-    const up = nats.ok(`${connection.getServer()} (nats-server ${version}) is up`)
-    const stream = await readStreamStatus(jsm).catch((error): 'no leader' => {
-      if (cluster && isTemporary(error)) return 'no leader'
+    const stream = await readStreamStatus(jsm).catch((error) => {
+      if (cluster && isTemporary(error)) return 'no leader' as const
       throw error
     })
-    yield up
+    yield nats.ok(`${connection.getServer()} (nats-server ${version}) is up`)
     if (stream === 'no leader') return yield log.fail(`no leader of the stream EVENTS responds: ${START_SERVERS}`)
     if (!stream) return yield log.ok('the stream EVENTS does not exist yet: nothing has been played')
-    const sampling = sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
+    const sampling = sampleTwice(() => readLag(jsm, originsOf(services.reporting))).catch(() => undefined)
     yield diagnoseStream(stream, maxAgeMs)
-    yield* diagnoseReplication(stream.info, { name: 'log', version, wanted: replicas })
-    yield* checkBuckets(jsm, [services.metadata, services.cdnurl], { version, wanted: replicas })
-    yield* diagnoseMaxAges(await plays, stream)
+    yield* diagnoseReplicas('log', { info: stream.info, version, wanted })
+    for (const { name } of [services.metadata, services.cdnurl]) {
+      const info = await streamNamed(jsm, `KV_${name}`)
+      if (info) yield* diagnoseReplicas(name, { info, version, wanted })
+    }
+    yield* diagnoseMaxAges(await inspectedOf(services.play), stream)
     const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
     yield* diagnoseDeadLetters(count, ` in events.rejected (reason for the last one: ${lastReason})`)
     const lag = await sampling
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
-    const servers = access.servers.join(',')
-    yield nats.fail(`${servers} ${diagnoseError(error)}; until then, views go to play's outbox`)
+    yield nats.fail(`${access.servers.join(',')} ${diagnoseError(error)}; until then, views go to play's outbox`)
   }
 }
 
@@ -94,27 +80,13 @@ function diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Fin
   const size = `${(stream.bytes / 1e3).toLocaleString('en', { maximumFractionDigits: 1 })} kB`
   const since = stream.since ? ` since ${stream.since.toISOString().slice(0, 19)}Z` : ''
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
-  const restart = 'restart queue-listener with this EVENTS_MAX_AGE'
   if (wantedMs === undefined || wantedMs === stream.maxAgeMs) return log.ok(text)
-  return log.warn(`${text}, not ${toRetention(wantedMs)}: ${restart}`)
+  return log.warn(`${text}, not ${toRetention(wantedMs)}: restart queue-listener with this EVENTS_MAX_AGE`)
 }
 
 function diagnoseDeadLetters(count: number, where = ''): Finding[] {
   const fix = 'fix its producer; then resolve the dead letters with npm run dead-letters'
   return count > 0 ? [log.warn(`${plural(count, 'dead letter')}${where}: ${fix}`)] : []
-}
-
-/** @throws if reporting does not respond */
-async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag> {
-  const probes = reporting.map((origin) => probe(`${origin}/events/position`, { timeoutMs: 1_000 }))
-  const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
-  const counted = position ? toLogPosition(position) : undefined
-  // Read the log after the position. Otherwise, a growing log could appear to end before the position.
-  const { end, extent } = (await readStreamStatus(jsm)) ?? {}
-  const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
-  const seconds = (Date.now() - since.getTime()) / 1_000
-  const { from, to } = (extent && missingAfter(counted, extent)) ?? { from: 1, to: 0 }
-  return { backlog, seconds, position: JSON.stringify(position), counted, end, missing: to - from + 1 }
 }
 
 /**
@@ -130,53 +102,35 @@ function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Gener
 }
 
 /** Checks the log in embedded mode, based only on queue-listener's metrics. */
-export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<Finding> {
+async function* checkEmbeddedLog({ inspectedOf }: System): AsyncGenerator<Finding> {
   yield log.ok('embedded mode: a file in DATA_DIR, without NATS')
-  const listener = inspected.find(({ service }) => service === services['queue-listener'])
+  const [listener] = await inspectedOf(services['queue-listener'])
   if (!listener) return
   yield* diagnoseDeadLetters(toMetric(listener.metrics, 'dead_letters'))
-  const lag = await sampleTwice(async () => {
-    const { text } = await probe(`${listener.origin}/metrics`)
-    const read = (name: string) => toMetric(text, `event_log_${name}`)
-    const missing = read('missing_messages')
-    return { backlog: read('lag_messages'), seconds: read('lag_seconds'), position: String(read('position')), missing }
-  })
-  yield* diagnoseCounting(lag)
+  yield* diagnoseCounting(await sampleTwice(() => readEmbeddedLag(listener.origin)))
 }
 
-/** `position` is opaque, and `missing` is the number of uncounted messages that the log no longer has. */
-export type Lag = {
-  backlog: number
-  /** The age of the oldest uncounted message. */
-  seconds: number
-  position: string
-  missing?: number
-  counted?: LogPosition | undefined
-  end?: LogPosition | undefined
-}
+type Replicated = { info: StreamInfo; version: string; wanted: number | undefined }
 
-/** Checks that reporting counts this log, and that it counts views as fast as the log grows. */
-export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Generator<Finding> {
-  const { counted, end } = first
-  const { missing = 0 } = second
-  if (missing > 0) {
-    const fix = 'restore a backup of the counts, or accept the loss with npm run counts -- accept-loss'
-    return yield counting.fail(`the log no longer has ${plural(missing, 'message')} that are not counted: ${fix}`)
+/** Checks a stream or bucket. `version` is nats-server's, and `wanted` the value of EVENTS_REPLICAS. */
+function* diagnoseReplicas(name: string, { info, version, wanted }: Replicated): Generator<Finding> {
+  const { warn, fail } = findingsAbout(name)
+  const { name: stream, num_replicas: replicas } = info.config
+  const outage = describeOutage(info, stream)
+  if (outage) yield fail(`${outage}: ${START_SERVERS}`)
+  if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {
+    const text = `${stream} has ${replicas} replicas, but nats-server ${version} may lose acknowledged messages`
+    yield fail(`${text}: upgrade every server to ${REPLICATING_VERSION} or later, or set EVENTS_REPLICAS=1`)
   }
-  if (counted && counted.incarnation === end?.incarnation && counted.sequence > end.sequence) {
-    const text = `the log ends at ${end.sequence}, but reporting has counted up to ${counted.sequence}`
-    const cause =
-      'the log lost messages, or was restored from a backup; stop reporting, restore a backup of the counts from that time, or move its checkpoint out of DATA_DIR (with Postgres: drop the schema reporting), and restart reporting, which then replays the log'
-    return yield counting.fail(`${text}: ${cause}`)
+  if (wanted !== undefined && replicas < wanted) {
+    const restart = 'set EVENTS_REPLICAS for its service too; if it is set, see the log of that service'
+    yield warn(`${stream} has ${plural(replicas, 'replica')}, not ${wanted}: ${restart}`)
   }
-  if (second.backlog === 0) return yield counting.ok('all messages in the log are counted')
-  if (Number.isNaN(second.backlog)) return
-  const lag = `${plural(second.backlog, 'message')} not counted yet, the oldest for ${Math.round(second.seconds)} s`
-  const isStuck = first.position === second.position && second.seconds > STUCK_S
-  const listener = "check queue-listener's log; its WRITE_TOKEN may be missing or wrong"
-  const capacity = "see docs/performance.md for reporting's capacity"
-  if (!isStuck && second.seconds <= LATE_S) yield counting.ok(lag)
-  else if (!isStuck && second.backlog < first.backlog) yield counting.warn(`${lag}, but the backlog is shrinking: wait`)
-  else if (isStuck) yield counting.fail(`${lag}, without progress: ${listener}`)
-  else yield counting.fail(`${lag}, and the backlog is not shrinking: ${capacity}`)
+  const { leader, replicas: peers = [] } = info.cluster ?? {}
+  for (const peer of leader ? peers : []) {
+    const replica = `the replica of ${stream} on ${peer.name}`
+    const lag = plural(peer.lag ?? 0, 'operation')
+    if (!isOnline(peer)) yield warn(`${replica} is offline: start that server`)
+    else if (!peer.current) yield warn(`${replica} lags by ${lag}: wait until it is current`)
+  }
 }

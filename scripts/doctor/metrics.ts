@@ -6,12 +6,10 @@ export function toMetric(metrics: string, name: string): number {
   return Number(line?.slice(name.length))
 }
 
-export type Samples<Sample> = { first: Sample; second?: Sample }
-
 /** Samples a backlog, and if it is not empty, samples it again a second later to see whether it shrinks. */
-export async function sampleTwice<T extends { backlog: number }>(take: () => Promise<T>): Promise<Samples<T>> {
+export async function sampleTwice<T extends { backlog: number }>(take: () => Promise<T>): Promise<[T, T]> {
   const first = await take()
-  if (!(first.backlog > 0)) return { first }
+  if (!(first.backlog > 0)) return [first, first]
   await sleep(1_000)
-  return { first, second: await take() }
+  return [first, await take()]
 }

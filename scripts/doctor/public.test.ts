@@ -11,17 +11,18 @@ import { checkPublic, type Exposed } from './public.ts'
 const nats = { servers: ['127.0.0.1:4222'], authenticate: undefined }
 const authenticate = () => tokenAuthenticator('token')
 const system: Exposed = {
+  settings: { DATA_DIR: '/nowhere' },
+  access: nats,
   originsOf: () => [],
-  plays: Promise.resolve([]),
-  nats,
-  database: undefined,
-  dataDir: '/nowhere',
-  limitsConnections: false,
-  isBehindProxy: false,
+  inspectedOf: async () => [],
+  isNothingRunning: Promise.resolve(false),
+  isPublic: true,
 }
 
-async function check(name: string, changed: Partial<Exposed>): Promise<'passes' | 'fails'> {
-  const findings = await checkPublic({ ...system, ...changed }, true)
+type Changed = Partial<Omit<Exposed, 'settings'>> & { settings?: Partial<Exposed['settings']> }
+
+async function check(name: string, { settings, ...changed }: Changed): Promise<'passes' | 'fails'> {
+  const findings = await checkPublic({ ...system, ...changed, settings: { ...system.settings, ...settings } })
   const finding = findings.find(({ text }) => text.startsWith(`${name}: `))
   expect(finding).toBeDefined()
   return finding?.severity === 'ok' ? 'passes' : 'fails'
@@ -36,7 +37,7 @@ test.each([
   ['passes', 'tls://nats.internal:4222', { authenticate }],
   ['passes', 'nats.internal', { authenticate, ca: 'ca.pem' }],
 ])('the check "nats" %s with server %s and %o', async (expected, server, access) => {
-  expect(await check('nats', { nats: { ...nats, ...access, servers: [server] } })).toBe(expected)
+  expect(await check('nats', { access: { ...nats, ...access, servers: [server] } })).toBe(expected)
 })
 
 test.each([
@@ -55,15 +56,15 @@ test.each([
   ['fails', 'postgres://u:p@db/counts?sslmode=require'],
   ['passes', 'postgres://u:p@db/counts?sslmode=verify-full'],
 ])('the check "database" %s with %s', async (expected, url) => {
-  expect(await check('database', { database: [toSecret(url)] })).toBe(expected)
+  expect(await check('database', { settings: { DATABASE_URL: [toSecret(url)] } })).toBe(expected)
 })
 
 test.each([
   ['fails', {}],
-  ['passes', { limitsConnections: true }],
-  ['passes', { isBehindProxy: true }],
-])('the check "connections" %s with %o', async (expected, changed) => {
-  expect(await check('connections', changed)).toBe(expected)
+  ['passes', { CLIENT_CONNECTIONS: 5 }],
+  ['passes', { TRUSTED_PROXIES: [] }],
+])('the check "connections" %s with %o', async (expected, settings) => {
+  expect(await check('connections', { settings })).toBe(expected)
 })
 
 test.each([
@@ -82,11 +83,11 @@ test('the check "files" fails for a file that others can read, and ignores a fil
   await using directory = await mkdtempDisposable(join(tmpdir(), 'public-test-'))
   await chmod(directory.path, 0o755)
   await symlink('/nowhere', join(directory.path, 'checkpoint.tmp'))
-  expect(await check('files', { dataDir: directory.path })).toBe('passes')
+  expect(await check('files', { settings: { DATA_DIR: directory.path } })).toBe('passes')
   const file = join(directory.path, 'outbox.sqlite')
   await writeFile(file, '')
   await chmod(file, 0o644)
-  expect(await check('files', { dataDir: directory.path })).toBe('fails')
+  expect(await check('files', { settings: { DATA_DIR: directory.path } })).toBe('fails')
 })
 
 test('the checks for an unreachable service fail', async () => {

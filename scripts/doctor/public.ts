@@ -1,27 +1,20 @@
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
 import type { NatsAccess } from '../../shared/nats/credentials.ts'
-import type { Secret } from '../../shared/runtime/secret.ts'
+import { isLoopbackUrl } from '../../shared/runtime/loopback.ts'
 import { probe } from '../http.ts'
 import { plural } from '../plural.ts'
 import { type Finding, findingsAbout } from './finding.ts'
-import { isPrivateDatabase, isPrivateDirectory, isPrivateServer, isPrivateUrl } from './privacy.ts'
-import type { Inspected } from './services.ts'
+import { isPrivateDirectory } from './private-directory.ts'
+import type { System } from './system.ts'
 
 const { ok, fail } = findingsAbout('public')
 
 /** A valid id that no asset or user has. */
 const NOBODY = 'doctor-probe'
 
-/** The system to check. */
-export type Exposed = {
-  /** The origins of all instances of a service. */
-  originsOf: (service: ServiceEntry) => string[]
-  plays: Promise<Pick<Inspected, 'metrics'>[]>
-  nats: NatsAccess
-  database: readonly Secret[] | undefined
-  dataDir: string
-  limitsConnections: boolean
-  isBehindProxy: boolean
+/** The parts of the system that strangers could reach. */
+export type Exposed = Pick<System, 'isPublic' | 'access' | 'originsOf' | 'inspectedOf' | 'isNothingRunning'> & {
+  settings: Pick<System['settings'], 'CLIENT_CONNECTIONS' | 'DATABASE_URL' | 'DATA_DIR' | 'TRUSTED_PROXIES'>
 }
 
 type Exposure = {
@@ -57,17 +50,17 @@ const EXPOSURES: Record<string, Exposure> = {
   'user-rate': {
     risk: 'a user can play without limit',
     remedy: 'set PLAY_RATE',
-    isAbsent: ({ plays }) => hasLimit(plays, 'user'),
+    isAbsent: hasLimit('user'),
   },
   'client-rate': {
     risk: 'a client can send requests without limit',
     remedy: 'set CLIENT_RATE',
-    isAbsent: ({ plays }) => hasLimit(plays, 'client'),
+    isAbsent: hasLimit('client'),
   },
   connections: {
     risk: 'a client can open connections until none is left',
     remedy: 'set CLIENT_CONNECTIONS, or TRUSTED_PROXIES if a proxy limits them',
-    isAbsent: ({ limitsConnections, isBehindProxy }) => limitsConnections || isBehindProxy,
+    isAbsent: ({ settings }) => (settings.CLIENT_CONNECTIONS ?? settings.TRUSTED_PROXIES) !== undefined,
   },
   operations: {
     risk: 'the console, metrics and user ids in live counts are public',
@@ -93,35 +86,39 @@ const EXPOSURES: Record<string, Exposure> = {
   nats: {
     risk: 'anyone who can reach NATS can read and write the log, or read the password on the network',
     remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
-    isAbsent: ({ nats }) => nats.servers.every((server) => isPrivateServer(server, nats)),
+    isAbsent: ({ access }) => access.servers.every((server) => isPrivateServer(server, access)),
   },
   upstreams: {
     risk: 'calls between services can be read and changed on the network',
     remedy: 'set https URLs, or keep the services on loopback',
-    isAbsent: ({ originsOf }) => serviceEntries.flatMap(originsOf).every(isPrivateUrl),
+    isAbsent: ({ originsOf }) =>
+      serviceEntries.flatMap(originsOf).every((origin) => isLoopbackUrl(origin) || origin.startsWith('https:')),
   },
   database: {
     risk: 'the counts can be read and changed on the network',
     remedy: 'set sslmode=verify-full in DATABASE_URL, or keep Postgres on loopback',
-    isAbsent: ({ database = [] }) => database.every((url) => isPrivateDatabase(new URL(url.reveal()))),
+    isAbsent: ({ settings: { DATABASE_URL = [] } }) =>
+      DATABASE_URL.map((url) => new URL(url.reveal())).every(
+        (url) => isLoopbackUrl(url) || url.searchParams.get('sslmode') === 'verify-full',
+      ),
   },
   files: {
     risk: 'others on this machine can read files with views',
     remedy: 'run chmod -R go= on DATA_DIR',
-    isAbsent: ({ dataDir }) => isPrivateDirectory(dataDir),
+    isAbsent: ({ settings }) => isPrivateDirectory(settings.DATA_DIR),
   },
 }
 
-/** If `isPublic`, returns a finding per line of the checklist. Otherwise, returns a summary without noisy checks. */
-export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
-  const exposures = Object.entries(EXPOSURES).filter(([, { isNoisy = false }]) => isPublic || !isNoisy)
-  const absent = await Promise.all(exposures.map(([, { isAbsent }]) => isAbsent(system)))
-  if (isPublic) {
-    return exposures.map(([name, { risk, remedy }], n) =>
-      absent[n] ? ok(`${name}: not exposed`) : fail(`${name}: ${risk}: ${remedy}`),
-    )
-  }
-  const count = absent.filter((isAbsent) => !isAbsent).length
+/** With --public, returns a finding per line of the checklist. Otherwise, returns a summary without noisy checks. */
+export async function checkPublic(system: Exposed): Promise<Finding[]> {
+  const exposures = Object.entries(EXPOSURES).filter(([, { isNoisy = false }]) => system.isPublic || !isNoisy)
+  const checking = exposures.map(async ([name, { risk, remedy, isAbsent }]) =>
+    (await isAbsent(system)) ? ok(`${name}: not exposed`) : fail(`${name}: ${risk}: ${remedy}`),
+  )
+  const findings = await Promise.all(checking)
+  if (await system.isNothingRunning) return []
+  if (system.isPublic) return findings
+  const count = findings.filter(({ severity }) => severity === 'FAIL').length
   if (count === 0) return [ok('no exposure found; npm run doctor -- --public checks the host names too')]
   return [ok(`not safe for the internet: ${plural(count, 'exposure')}; npm run doctor -- --public lists them`)]
 }
@@ -138,8 +135,16 @@ function refuses(status: number, service: ServiceEntry, path: string, options: P
 }
 
 /** Checks that every instance of play has the metric for a limit, which play exports only if the limit is set. */
-async function hasLimit(inspecting: Exposed['plays'], limit: string): Promise<boolean> {
-  const plays = await inspecting
+function hasLimit(limit: string) {
   const metric = `rate_limited_requests_total{limit="${limit}"}`
-  return plays.length > 0 && plays.every(({ metrics }) => metrics.includes(metric))
+  return async function isLimited({ inspectedOf }: Exposed): Promise<boolean> {
+    const plays = await inspectedOf(services.play)
+    return plays.length > 0 && plays.every(({ metrics }) => metrics.includes(metric))
+  }
+}
+
+/** Returns true if nobody on the network can log in to a NATS server, or read what is sent to it. */
+function isPrivateServer(server: string, { ca, authenticate }: NatsAccess): boolean {
+  const url = new URL(server.includes('://') ? server : `nats://${server}`)
+  return isLoopbackUrl(url) || (authenticate !== undefined && (url.protocol === 'tls:' || ca !== undefined))
 }

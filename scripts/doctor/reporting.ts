@@ -1,20 +1,31 @@
-import { accountedViews } from '../../shared/contracts/audit.ts'
+import { services } from '../../services.ts'
+import { Audit, accountedViews } from '../../shared/contracts/audit.ts'
 import { LostViews } from '../../shared/contracts/lost-views.ts'
+import { probe } from '../http.ts'
 import { plural } from '../plural.ts'
 import { type Finding, findingsAbout } from './finding.ts'
 import { toMetric } from './metrics.ts'
 import type { Inspected } from './services.ts'
+import type { System } from './system.ts'
 
 /** Maximum number of gaps to print. */
 const MAX_GAPS = 5
 /** The threshold of the CheckpointOld alert. */
 const OLD_S = 3_600
 
-/** Checks that the log has lost no views, according to an instance of reporting. */
-export function diagnoseLosses({ origin, lost: response }: Inspected): Finding[] {
+/** Checks that the log has lost no views, and that each instance of reporting saves counts that add up. */
+export async function checkReporting({ originsOf, inspectedOf }: System): Promise<Finding[]> {
+  const origins = originsOf(services.reporting)
+  const saving = inspectedOf(services.reporting).then((instances) => instances.map(diagnoseSaving))
+  const findings = [Promise.all(origins.map(checkLosses)), saving, Promise.all(origins.map(checkAudit))]
+  return (await Promise.all(findings)).flat(2)
+}
+
+async function checkLosses(origin: string): Promise<Finding[]> {
   const { warn, fail } = findingsAbout('log')
-  const lost = LostViews.safeParse(response?.json).data
-  if (!lost && response?.outcome === 'response')
+  const { outcome, json } = await probe(`${origin}/events/lost`)
+  const lost = LostViews.safeParse(json).data
+  if (!lost && outcome === 'response')
     return [warn(`${origin} does not say whether the log lost views: see reporting's GET /events/lost`)]
   if (!lost?.views) return []
   const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
@@ -22,8 +33,7 @@ export function diagnoseLosses({ origin, lost: response }: Inspected): Finding[]
   return [fail(`${text}; repair the storage that NATS writes to, and see reporting's GET /events/lost`)]
 }
 
-/** Checks that an instance of reporting saves its counts. */
-export function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
+function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
   const { ok, warn } = findingsAbout('checkpoint')
   const age = toMetric(metrics, 'checkpoint_age_seconds')
   if (toMetric(metrics, 'checkpoint_failing') === 1) {
@@ -41,9 +51,10 @@ export function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
   return isInMemory ? [warn(text)] : []
 }
 
-/** Checks that the numbers of an instance add up. Skips an instance that is down or runs a previous release. */
-export function diagnoseAudit({ origin, audit }: Inspected): Finding[] {
+/** Skips an instance that is down or runs a previous release. */
+async function checkAudit(origin: string): Promise<Finding[]> {
   const { ok, fail } = findingsAbout('audit')
+  const audit = Audit.safeParse((await probe(`${origin}/events/audit`)).json).data
   if (!audit) return []
   const { views, qualified, pending, notQualified, direct } = audit
   const parts = [

@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
-import { Audit } from '../../shared/contracts/audit.ts'
-import type { Counting } from '../../shared/contracts/counting.ts'
-import { type Forwarding, Readiness } from '../../shared/contracts/readiness.ts'
+import { Readiness } from '../../shared/contracts/readiness.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Probe, probe } from '../http.ts'
@@ -22,24 +20,18 @@ export type Inspected = Awaited<ReturnType<typeof inspect>>
 
 /**
  * Reads the state of an instance from its endpoints. `status` or `title` is undefined if a different program responds.
- * `audit` and `lost` are undefined unless the instance is reporting.
  */
 export async function inspect(instance: Instance) {
   const get = (path: string) => probe(`${instance.operations}${path}`)
-  const isReporting = instance.service === services.reporting
-  const [ready, document, metrics, audit, lost] = await Promise.all([
-    confirmReadiness(get),
-    ...['/openapi.json', '/metrics', ...(isReporting ? ['/events/audit', '/events/lost'] : [])].map(get),
-  ])
+  const probes = [confirmReadiness(get), get('/openapi.json'), get('/metrics')] as const
+  const [ready, document, metrics] = await Promise.all(probes)
   return {
     ...instance,
     ready,
     dependencies: NO_DEPENDENCIES,
     ...toReadiness(ready),
-    ...Document.safeParse(document?.json).data?.info,
-    metrics: metrics?.text ?? '',
-    audit: Audit.safeParse(audit?.json).data,
-    lost,
+    ...Document.safeParse(document.json).data?.info,
+    metrics: metrics.text,
   }
 }
 
@@ -54,12 +46,18 @@ async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<
   return get('/readyz')
 }
 
-/** Findings for each instance. `others` are the findings for their dependencies. */
-export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
+/** Findings about each instance, and about the instances of each service. `others` are the findings of other checks. */
+export function diagnoseServices(inspected: Inspected[], others: Finding[]): Finding[] {
   const unusable = inspected.map(diagnoseIdentity)
   const failures = [...unusable, ...others].filter((finding) => finding?.severity === 'FAIL')
   const failing = new Set(failures.map((finding) => finding?.name))
-  return inspected.flatMap((instance, n) => unusable[n] ?? diagnoseState(instance, failing))
+  // Views that wait in an outbox do not explain why play cannot use it.
+  failing.delete('outbox')
+  const instances = inspected.flatMap((instance, n) => {
+    const findings = unusable[n] ? [unusable[n]] : [...diagnoseState(instance, failing)]
+    return findings.length > 0 ? findings : [findingsAbout(instance.service.name).ok(`${instance.origin} is ready`)]
+  })
+  return [...instances, ...[...Map.groupBy(inspected, ({ service }) => service.name)].flatMap(diagnoseSharing)]
 }
 
 /** Returns a finding if the instance is down or is not the expected service. */
@@ -93,45 +91,42 @@ const REMEDIES: Record<string, string> = {
 }
 
 /** Findings for the state of the expected service. `failing` contains the names of the other FAIL findings. */
-function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
-  const { service, origin, status, dependencies, counting, forwarding, version: running, metrics } = inspected
+function* diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Generator<Finding> {
+  const { service, origin, status, dependencies, counting, forwarding, metrics } = inspected
   const { circuits = {}, problems = {}, reasons = {} } = inspected
-  const { ok, warn, fail } = findingsAbout(service.name)
-  const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics)?.[1] ?? pinnedNode
-  if (status === 'stopping') return [fail(`${origin} is stopping: start it again once it has stopped`)]
+  const { warn, fail } = findingsAbout(service.name)
+  if (status === 'stopping') return yield fail(`${origin} is stopping: start it again once it has stopped`)
   const down = Object.keys(dependencies).filter((key) => dependencies[key] === 'down')
-  const open = Object.keys(circuits).filter((key) => circuits[key] !== 'closed' && !down.includes(key))
-  const diagnoseDown = (dependency: string) => {
-    const text = `${origin} is ${status}, with ${dependency} down`
-    if (failing.has(dependency)) return (status === 'not ready' ? fail : warn)(`${text}: see ${dependency}`)
-    const reason = reasons[dependency] ? ` (${reasons[dependency]})` : ''
-    return fail(`${text}${reason}: ${REMEDIES[dependency] ?? 'check its log'}`)
+  if (status === 'not ready' && down.length === 0) yield fail(`${origin} is not ready: check its log`)
+  for (const key of down) {
+    const text = `${origin} is ${status}, with ${key} down`
+    const reason = reasons[key] ? ` (${reasons[key]})` : ''
+    if (failing.has(key)) yield (status === 'not ready' ? fail : warn)(`${text}: see ${key}`)
+    else yield fail(`${text}${reason}: ${REMEDIES[key] ?? 'check its log'}`)
   }
-  const findings = [
-    status === 'not ready' && down.length === 0 && fail(`${origin} is not ready: check its log`),
-    ...down.map(diagnoseDown),
-    ...open.map((key) => warn(`${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
-    status === 'degraded' && warn(`${origin} is degraded, because ${diagnoseStall(forwarding)}`),
-    counting !== undefined && counting.state !== 'current' && warn(`${origin} ${diagnoseCounts(counting)}`),
-    ...Object.values(problems).map((problem) => warn(`${origin} reports: ${problem}`)),
-    running !== version && warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`),
-    node !== pinnedNode && warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`),
-  ].filter((finding) => finding !== false)
-  return findings.length > 0 ? findings : [ok(`${origin} is ready`)]
-}
-
-function diagnoseStall({ reason }: Partial<Forwarding> = {}): string {
-  return reason === undefined ? 'counting has stalled: see counting' : `counting is suspended: ${reason}`
-}
-
-function diagnoseCounts({ state, progress }: Counting): string {
-  const remedy = state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
-  return `has counted ${Math.floor(progress * 100)}% of the log, so plays have null counts: ${remedy}`
+  for (const key of Object.keys(circuits).filter((key) => circuits[key] !== 'closed' && !down.includes(key))) {
+    yield warn(`${origin} has an open circuit to ${key}: the next play probes it; check its log`)
+  }
+  if (status === 'degraded') {
+    const suspended = `counting is suspended: ${forwarding?.reason}`
+    const cause = forwarding?.reason === undefined ? 'counting has stalled: see counting' : suspended
+    yield warn(`${origin} is degraded, because ${cause}`)
+  }
+  if (counting && counting.state !== 'current') {
+    const text = `${origin} has counted ${Math.floor(counting.progress * 100)}% of the log, so plays have null counts`
+    const remedy = counting.state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
+    yield warn(`${text}: ${remedy}`)
+  }
+  for (const problem of Object.values(problems)) yield warn(`${origin} reports: ${problem}`)
+  const running = inspected.version
+  if (running !== version) yield warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`)
+  const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics)?.[1] ?? pinnedNode
+  if (node !== pinnedNode) yield warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`)
 }
 
 /** Fails unless all instances of a service share their data through the event log, NATS or a database. */
-export function diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Finding[] {
-  const running = inspected.filter(({ service, status }) => service.name === name && status)
+function diagnoseSharing([name, inspected]: [string, Inspected[]]): Finding[] {
+  const running = inspected.filter(({ status }) => status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return []
   const stores = new Set(running.flatMap(({ counting }) => counting?.store ?? []))
   // An instance has no store id until it has connected to Postgres once.

@@ -8,7 +8,6 @@ import type { LogExtent } from './extent.ts'
 import { endOf, findStream, STREAM, VIEWS } from './stream.ts'
 
 export type StreamStatus = {
-  end: LogPosition
   extent: LogExtent
   messages: number
   bytes: number
@@ -25,7 +24,6 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   if (!stream) return undefined
   const { state, config } = stream
   return {
-    end: endOf(stream),
     extent: extentOf(stream),
     messages: state.messages,
     bytes: state.bytes,

@@ -9,7 +9,7 @@ import {
   type StreamInfo,
 } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
-import { hasCode, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
+import { hasCode, STREAM_NOT_FOUND, streamNamed } from '../nats/jetstream.ts'
 import { assertLed } from '../nats/quorum.ts'
 import type { Replication } from '../nats/replication.ts'
 
@@ -105,13 +105,9 @@ export function producerOf(subject: string): string {
  * @throws NoLeaderError
  */
 export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | undefined> {
-  try {
-    // The subject filter makes the response include the number of dead letters.
-    return assertLed(await jsm.streams.info(STREAM, { subjects_filter: DEAD_LETTERS }), LOG)
-  } catch (error) {
-    if (hasCode(error, STREAM_NOT_FOUND)) return undefined
-    throw error
-  }
+  // The subject filter makes the response include the number of dead letters.
+  const stream = await streamNamed(jsm, STREAM, { subjects_filter: DEAD_LETTERS })
+  return stream && assertLed(stream, LOG)
 }
 
 /** Limits the deduplication window, because the server rejects one that is longer than the maximum age. */

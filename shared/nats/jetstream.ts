@@ -1,4 +1,4 @@
-import { ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from 'nats'
+import { ErrorCode, type JetStreamManager, NatsError, type StreamInfoRequestOptions } from 'nats'
 import { toReason } from '../runtime/reason.ts'
 import { NatsDownError, type NatsLink } from './link.ts'
 import { NoLeaderError } from './quorum.ts'
@@ -85,6 +85,11 @@ export function toJetStreamReason(error: unknown): string {
   return toReason(error)
 }
 
+/** Returns the state of a stream, or undefined if it does not exist. */
+export function streamNamed(jsm: JetStreamManager, name: string, options?: Partial<StreamInfoRequestOptions>) {
+  return unlessNotFound(jsm.streams.info(name, options), STREAM_NOT_FOUND)
+}
+
 /**
  * The first message on a subject at or after a sequence. nats-server supports this query from 2.9 on, but the client's
  * types lack it.
@@ -104,11 +109,11 @@ export function messageAt(jsm: JetStreamManager, stream: string, sequence: numbe
   return unlessNotFound(jsm.streams.getMessage(stream, { seq: sequence }))
 }
 
-async function unlessNotFound(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
+async function unlessNotFound<Found>(search: Promise<Found>, code = MESSAGE_NOT_FOUND): Promise<Found | undefined> {
   try {
-    return await message
+    return await search
   } catch (error) {
-    if (hasCode(error, MESSAGE_NOT_FOUND)) return undefined
+    if (hasCode(error, code)) return undefined
     throw error
   }
 }

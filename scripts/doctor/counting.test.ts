@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { diagnoseCounting, type Lag } from './log.ts'
+import { diagnoseCounting, type Lag } from './counting.ts'
 
 const lag = (backlog: number, seconds: number, position: string): Lag => ({ backlog, seconds, position })
 
@@ -18,13 +18,13 @@ test.each([
   ['an unknown backlog is not reported', [lag(Number.NaN, Number.NaN, 'a')], []],
   ['a backlog that becomes unknown is not reported', [lag(9, 60, 'a'), lag(Number.NaN, Number.NaN, 'b')], []],
 ] as const)('%s', (_, [first, second], severities) => {
-  const findings = [...diagnoseCounting({ first, ...(second && { second }) })]
+  const findings = [...diagnoseCounting([first, second ?? first])]
   expect(findings.map(({ severity }) => severity)).toEqual(severities)
 })
 
 test.each([0, 9])('with a backlog of %i, uncounted messages that the log no longer has are a failure', (backlog) => {
   const first = { ...lag(backlog, 60, 'a'), missing: 7 }
-  expect([...diagnoseCounting({ first })]).toEqual([
+  expect([...diagnoseCounting([first, first])]).toEqual([
     {
       severity: 'FAIL',
       name: 'counting',
