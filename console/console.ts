@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { CataloguePage } from '../shared/contracts/catalogue-page.ts'
 import { History, HistoryQuery } from '../shared/contracts/history.ts'
 import { PageQuery } from '../shared/contracts/page.ts'
@@ -18,7 +18,6 @@ import { createControlRoutes } from './controls/routes.ts'
 import type { SystemHistory } from './history/history.ts'
 import { createPage } from './page.ts'
 import type { ReadSeries } from './series.ts'
-import { sharedJson } from './shared-json.ts'
 import type { Status } from './status.ts'
 
 /** Concurrency limit: a page of a thousand assets with long summaries takes about 10 MB of memory. */
@@ -100,4 +99,13 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       }),
       async (c) => sharedJson(c, await status()),
     )
+}
+
+const texts = new WeakMap<object, string>()
+
+/** Responds with a value that many requests share. The value is serialized only once, so it must not change later. */
+function sharedJson(c: Context, value: object) {
+  const text = texts.get(value) ?? JSON.stringify(value)
+  texts.set(value, text)
+  return c.body(text, 200, { 'content-type': 'application/json' })
 }

@@ -64,8 +64,8 @@ export function createPage(cdnOrigin?: string) {
 
 /** Returns a page with the shared head and the diagram's services filled in. */
 function readPage(name: string): string {
-  const [page = '', head = ''] = [name, 'head.html'].map((file) => readFileSync(join(DIRECTORY, file), 'utf8'))
-  return page.replace('<!-- head -->\n', head).replace('<!-- services -->', toServices())
+  const read = (file: string) => readFileSync(join(DIRECTORY, file), 'utf8')
+  return read(name).replace('<!-- head -->\n', read('head.html')).replace('<!-- services -->', toServices())
 }
 
 /** The diagram shows every service. All except play and queue-listener are upstreams of play. */

@@ -1,18 +1,20 @@
 import { services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import type { InstanceReadiness } from '../shared/client/instance-readiness.ts'
-import type { ServiceClient } from '../shared/client/service-client.ts'
+import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import { Audit } from '../shared/contracts/audit.ts'
 import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
 import type { ComponentStatus, SystemStatus } from '../shared/contracts/system-status.ts'
 import { cacheFor } from '../shared/runtime/cache-for.ts'
 import type { Health } from '../shared/service/health.ts'
-import { readAudit } from './audit.ts'
 import type { SystemHistory } from './history/history.ts'
 import { toState } from './instance-state.ts'
 
 /** Requests within this time share one result, so the number of calls does not grow with the number of open pages. */
 const CACHE_MS = 250
+/** The timeout is short, because the page waits for `GET /status`, which waits for a readiness check before the audit. */
+const AUDIT_TIMEOUT_MS = 200
 
 /** The current state of every component in the system. */
 export type Status = () => Promise<SystemStatus>
@@ -63,6 +65,16 @@ async function checkService(client: Client) {
   const status = toService(await client.instances())
   const isAudited = name === services.reporting.name && status.counting?.state === 'current'
   return { name, status, audit: isAudited ? await readAudit(client) : null }
+}
+
+/** Returns null if the call fails, for example because reporting runs a release without audits. */
+async function readAudit(reporting: Pick<ServiceClient, 'get'>): Promise<Audit | null> {
+  try {
+    const signal = AbortSignal.timeout(AUDIT_TIMEOUT_MS)
+    return expectBody(await reporting.get('/events/audit', { signal }), 200, Audit)
+  } catch {
+    return null
+  }
 }
 
 /** Returns true if plays are currently served without this component. */

@@ -40,6 +40,11 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
   const localOnly: MiddlewareHandler<AppEnv> = async (c, next) =>
     isLocal(c) ? next() : problem(c, 403, [{ path: 'controls', message: NOT_LOCAL }])
 
+  async function read(c: Context<AppEnv>): Promise<Controls> {
+    if (!proxy) return withoutControls('off', NO_SUPERVISOR)
+    return isLocal(c) ? proxy.read(authorizationOf(c)) : withoutControls('off', NOT_LOCAL)
+  }
+
   async function forward(c: Context<AppEnv>): Promise<Response> {
     if (!proxy) return problem(c, 404, [{ path: 'controls', message: NO_SUPERVISOR }])
     const { pathname, search } = new URL(c.req.url)
@@ -48,40 +53,23 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
     return problem(c, toStatus(status), Errors.safeParse(body).data?.errors)
   }
 
-  return new Hono<AppEnv>()
-    .get(
-      '/controls',
-      describeOperation({
-        operationId: 'getControls',
-        summary: 'Get the processes that npm start runs, and the available controls',
-        description:
-          'Send the token from the output of `npm start` as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
-        responses: { 200: Controls },
-        problems: [429],
-      }),
-      async (c) => c.json(await read(c)),
-    )
-    .post(
-      '/controls/:name',
-      undocumented,
-      localOnly,
-      refuseCrossOrigin(),
-      limitConcurrency(MAX_IN_FLIGHT, 'controls'),
-      forward,
-    )
-    .post(
-      '/controls/:name/:action',
-      undocumented,
-      localOnly,
-      refuseCrossOrigin(),
-      limitConcurrency(MAX_IN_FLIGHT, 'controls'),
-      forward,
-    )
-
-  async function read(c: Context<AppEnv>): Promise<Controls> {
-    if (!proxy) return withoutControls('off', NO_SUPERVISOR)
-    return isLocal(c) ? proxy.read(authorizationOf(c)) : withoutControls('off', NOT_LOCAL)
+  const app = new Hono<AppEnv>().get(
+    '/controls',
+    describeOperation({
+      operationId: 'getControls',
+      summary: 'Get the processes that npm start runs, and the available controls',
+      description:
+        'Send the token from the output of `npm start` as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
+      responses: { 200: Controls },
+      problems: [429],
+    }),
+    async (c) => c.json(await read(c)),
+  )
+  for (const path of ['/controls/:name', '/controls/:name/:action']) {
+    const limit = limitConcurrency(MAX_IN_FLIGHT, 'controls')
+    app.post(path, undocumented, localOnly, refuseCrossOrigin(), limit, forward)
   }
+  return app
 }
 
 /**

@@ -6,7 +6,7 @@ const CONFIRMED = 2
 
 type Tracked = Failure & { start: number; times: number }
 
-export type OutageTracker = {
+type OutageTracker = {
   /**
    * Adds the observations made at the time `at`.
    * @returns the failures that consecutive observations confirm, and the confirmed failures that have ended

@@ -51,11 +51,11 @@ function toTraffic(later: Reading, earlier: Reading | undefined): CallCounts {
       ]),
     ),
   }
-  const calls = [...durationsSince(counters, earlier?.counters)].map(([edge, { count }]) => [edge, count] as const)
+  const calls = [...durationsSince(counters, earlier?.counters)]
   const drained = Math.max(0, (earlier?.backlog ?? 0) + recorded.outbox - (backlog ?? Number.POSITIVE_INFINITY))
   const delivered = deliveredSince(later, earlier)
   return {
-    ...Object.fromEntries(calls.map(([edge, count]) => [edge, [count, items[edge] ?? 0] as const])),
+    ...Object.fromEntries(calls.map(([edge, { count }]) => [edge, [count, items[edge] ?? 0] as const])),
     'outbox events': [drained, drained],
     'events queue-listener': delivered,
     'queue-listener reporting': delivered,

@@ -1,11 +1,15 @@
 import { services } from '../../services.ts'
 import type { Observation } from './observe.ts'
-import { type KnownStart, toRestart } from './restarts.ts'
 import type { HistoryStore } from './store.ts'
 
 /** Within this time after the start of this process, every other running process takes a sample. */
 const OWN_START_AFTER_MS = 4_000
 const SAVE_MS = 10_000
+/** How far another machine's clock may lag behind the edge's clock. */
+const TOLERANCE_MS = 5_000
+
+/** An earlier process of an instance: when it started according to its own clock, and when the edge last saw it. */
+type KnownStart = { startedAt: string; seenAt: number }
 
 /**
  * Adds a restart to the history whenever a process has replaced an earlier one.
@@ -49,4 +53,17 @@ export function createStarts(store: HistoryStore, startedAt: string) {
       }
     },
   }
+}
+
+/**
+ * The time of a restart, as reported by the new process. That process's clock may be wrong, so the time is clamped to
+ * the interval between the observations before and after the restart. If a process started while the edge still saw an
+ * earlier process, the two share one URL, and there was no restart.
+ * @returns undefined if the process did not replace an earlier process
+ */
+function toRestart(startedAt: string, predecessor: KnownStart | undefined, now: number): number | undefined {
+  const start = Date.parse(startedAt)
+  if (!predecessor || start <= Date.parse(predecessor.startedAt) || start < predecessor.seenAt - TOLERANCE_MS)
+    return undefined
+  return Math.min(now, Math.max(predecessor.seenAt, start))
 }

@@ -33,16 +33,14 @@ type Window = { latest: number; seconds: number; p99Ms: number | null }
 
 function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): Link {
   const [from = '', to = ''] = link.split(' ')
-  const [calls, items] = total(link, rows)
-  const [recent] = total(
-    link,
-    rows.filter(({ at }) => at === latest),
-  )
+  const calls = total(link, rows, 0)
+  const items = total(link, rows, 1)
+  const lastRows = rows.filter(({ at }) => at === latest)
   const isCached = CACHED.includes(link)
   return {
     from,
     to,
-    calls: recent,
+    calls: total(link, lastRows, 0),
     rate: calls / seconds,
     p99Ms,
     ...(isCached && items > 0 && { cached: Math.max(0, 1 - calls / items) }),
@@ -50,16 +48,16 @@ function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): 
   }
 }
 
-/** The number of calls, and the number of items in these calls. */
-function total(link: string, rows: Row[]): [calls: number, items: number] {
+/** The number of calls (0), or the number of items in these calls (1). */
+function total(link: string, rows: Row[], index: 0 | 1): number {
   const bySecond = Map.groupBy(rows, ({ at }) => at)
   const totals = [...bySecond.values()].map((second) => {
-    const linkCounts = second.flatMap(({ traffic }) => (traffic[link] ? [traffic[link]] : []))
-    const add = (index: 0 | 1) => {
-      const values = linkCounts.map((each) => each[index])
-      return SHARED.includes(link) ? Math.max(0, ...values) : values.reduce((sum, value) => sum + value, 0)
-    }
-    return [add(0), add(1)] as const
+    const counts = second.map(({ traffic }) => traffic[link]?.[index] ?? 0)
+    return SHARED.includes(link) ? Math.max(...counts) : sum(counts)
   })
-  return [totals.reduce((sum, [calls]) => sum + calls, 0), totals.reduce((sum, [, items]) => sum + items, 0)]
+  return sum(totals)
+}
+
+function sum(values: number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }

@@ -2,16 +2,26 @@
  * Creates an element. Strings become text nodes, never markup; undefined children are skipped.
  * @template {keyof HTMLElementTagNameMap} Name
  * @param {Name} name
- * @param {{ class?: string, [property: string]: unknown }} [properties]
+ * @param {{ class?: string, dataset?: Record<string, string>, [property: string]: unknown }} [properties]
  * @param {(Node | string | undefined)[]} children
  * @returns {HTMLElementTagNameMap[Name]}
  */
-export function element(name, { class: className = '', ...properties } = {}, ...children) {
+export function element(name, { class: className = '', dataset = {}, ...properties } = {}, ...children) {
   const created = document.createElement(name)
   if (className) created.className = className
+  Object.assign(created.dataset, dataset)
   Object.assign(created, properties)
   created.append(...children.filter((child) => child !== undefined))
   return created
+}
+
+/**
+ * Creates an entry of a definition list.
+ * @param {string} term
+ * @param {(Node | string)[]} description
+ */
+export function createEntry(term, ...description) {
+  return element('div', {}, element('dt', {}, term), element('dd', {}, ...description))
 }
 
 /**
@@ -34,6 +44,18 @@ export function byId(id, type) {
  */
 export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text
+}
+
+/**
+ * Replaces an element's children. Skips unchanged children, and keeps the focus on a child that stays.
+ * @param {Element} target
+ * @param {Element[]} children
+ */
+export function setChildren(target, children) {
+  if (children.length === target.children.length && children.every((child, n) => child === target.children[n])) return
+  const focused = document.activeElement
+  target.replaceChildren(...children)
+  if (focused instanceof HTMLElement && target.contains(focused)) focused.focus({ preventScroll: true })
 }
 
 /**
@@ -63,17 +85,16 @@ export function formatRoughMs(ms) {
 /**
  * Calls `start` when the page becomes visible, and calls the function that `start` returned when the page is hidden.
  * @param {() => () => void} start
+ * @returns a function that stops and starts again, if the page is visible
  */
 export function whileVisible(start) {
   /** @type {(() => void) | undefined} */
   let stop
-  const update = () => {
-    if (!document.hidden) stop ??= start()
-    else {
-      stop?.()
-      stop = undefined
-    }
+  const restart = () => {
+    stop?.()
+    stop = document.hidden ? undefined : start()
   }
-  document.addEventListener('visibilitychange', update)
-  update()
+  document.addEventListener('visibilitychange', restart)
+  restart()
+  return restart
 }

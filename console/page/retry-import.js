@@ -1,3 +1,5 @@
+import { sleep } from './sleep.js'
+
 const RETRY_MS = 2_000
 
 /**
@@ -12,7 +14,7 @@ export async function retryImport(load, onFailure) {
       return await load()
     } catch {
       onFailure()
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      await sleep(RETRY_MS)
     }
   }
 }

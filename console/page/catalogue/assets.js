@@ -1,3 +1,5 @@
+import { sleep } from '../sleep.js'
+
 /** @typedef {import('../../../shared/contracts/catalogue-page.ts').CatalogueEntry} CatalogueEntry */
 /** @typedef {import('../../../shared/contracts/catalogue-page.ts').CataloguePage} CataloguePage */
 /** @typedef {import('../../../shared/contracts/live.ts').LiveChanges} LiveChanges */
@@ -72,7 +74,7 @@ export function createAssets({ onChange }) {
         isRequested = true
       }
       onChange()
-      await new Promise((resolve) => setTimeout(resolve, RELOAD_INTERVAL_MS))
+      await sleep(RELOAD_INTERVAL_MS)
     }
     isLoading = false
   }

@@ -1,4 +1,5 @@
-import { element, formatCount, highlight, setText } from '../dom.js'
+import { element, formatCount, highlight, setChildren, setText } from '../dom.js'
+import { sleep } from '../sleep.js'
 import { createRightsBadges } from './rights.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
@@ -31,10 +32,7 @@ export function createCards(list, actions) {
     render(assets) {
       cards = new Map(assets.map((asset) => [asset.id, toCard(asset)]))
       const roots = [...cards.values()].map(({ root }) => root)
-      if (roots.length === list.children.length && roots.every((root, n) => root === list.children[n])) return
-      const focused = document.activeElement
-      list.replaceChildren(...roots)
-      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
+      setChildren(list, roots)
     },
     /** @param {Asset[]} changed */
     showCounts(changed) {
@@ -82,7 +80,7 @@ function createCard(asset, key, { onPlay, onShow }) {
   async function press() {
     if (button.ariaBusy === 'true') return
     setPending(button, true)
-    await Promise.all([onPlay(asset), new Promise((resolve) => setTimeout(resolve, MIN_PENDING_MS))])
+    await Promise.all([onPlay(asset), sleep(MIN_PENDING_MS)])
     setPending(button, false)
   }
   const root = element(

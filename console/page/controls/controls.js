@@ -35,16 +35,11 @@ export function createControls(token) {
     body.replaceChildren(element('p', { class: 'controls-reason' }, text ?? ''))
   }
 
-  function follow() {
-    stop()
+  const restart = whileVisible(() => {
     stop = poll(client.read, (controls) => (controls ? show(controls) : panel?.showUnreachable()), POLL_MS)
-  }
-
-  whileVisible(() => {
-    follow()
-    return () => stop()
+    return stop
   })
-  token.onChange(follow)
+  token.onChange(restart)
 }
 
 /** @param {() => string | undefined} token */

@@ -1,8 +1,9 @@
 import { element, setText } from '../dom.js'
 import { timeOfDay } from '../format-time.js'
+import { createControlButton } from './control-button.js'
 
 /** @typedef {import('../../../shared/contracts/controls.ts').ControlledProcess} ControlledProcess */
-/** @typedef {{ say: (text: string) => void, preview: (command: string) => void }} Reporter */
+/** @typedef {import('./control-button.js').Reporter} Reporter */
 
 const STATES = { running: 'up', hung: 'degraded', down: 'down' }
 
@@ -42,26 +43,20 @@ export function createProcessRow(name, { client, reporter, seconds }) {
    * @param {() => string} action
    */
   function createButton(text, command, action) {
-    const button = element('button', { type: 'button', class: 'secondary' }, text)
-    button.setAttribute('aria-label', `${text} ${name}`)
-    const preview = () => reporter.preview(command())
-    button.addEventListener('pointerenter', preview)
-    button.addEventListener('focus', preview)
-    button.addEventListener('click', async () => {
-      if (button.ariaDisabled === 'true') return
-      const [verb = ''] = action().split('?')
-      button.ariaBusy = 'true'
-      preview()
+    async function run() {
+      const path = action()
+      const [verb = ''] = path.split('?')
       reporter.say(`${name}: ${verb}…`)
-      const { body, error } = await client.post(`${name}/${action()}`)
-      button.ariaBusy = null
+      const { body, error } = await client.post(`${name}/${path}`)
       if (body?.process) show(body.process)
       reporter.say(
         error === undefined
           ? `${name}: ${verb} done. The process is now ${body.process?.state ?? 'stopping'}.`
           : `${name}: ${error}`,
       )
-    })
+    }
+    const button = createControlButton(text, { reporter, command, run })
+    button.ariaLabel = `${text} ${name}`
     return button
   }
 
@@ -85,9 +80,9 @@ export function createProcessRow(name, { client, reporter, seconds }) {
     hang.ariaDisabled = String(process.state === 'down')
     hang.hidden = !process.actions.includes('hang')
     setText(hang, process.state === 'hung' ? 'Continue' : 'Hang')
-    hang.setAttribute('aria-label', `${hang.textContent} ${name}`)
+    hang.ariaLabel = `${hang.textContent} ${name}`
     setText(restart, process.state === 'down' ? 'Start' : 'Restart')
-    restart.setAttribute('aria-label', `${restart.textContent} ${name}`)
+    restart.ariaLabel = `${restart.textContent} ${name}`
   }
 
   return {

@@ -1,38 +1,39 @@
 import { element, setText } from '../dom.js'
+import { createControlButton } from './control-button.js'
 
 /** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
 
 /**
  * The controls that do not belong to a process: seed, simulate, append a poison message, and expire a URL.
  * @param {import('./controls.js').ControlsClient} client
- * @param {import('./process-row.js').Reporter} reporter
+ * @param {import('./control-button.js').Reporter} reporter
  */
 export function createTasks(client, reporter) {
   const rate = createNumber('controls-rate', 20, 200)
   const seconds = createNumber('controls-duration', 30, 300)
-  const seed = createButton(
-    'Seed',
-    () => 'npm run seed',
-    async () => {
+  const seed = createControlButton('Seed', {
+    reporter,
+    command: () => 'npm run seed',
+    async run() {
       const { error } = await client.post('seed')
       reporter.say(error ?? 'Running npm run seed to add the films…')
     },
-  )
-  const simulate = createButton(
-    'Simulate',
-    () => `npm run simulate -- --rate ${rate.value} --views ${Number(rate.value) * Number(seconds.value)}`,
-    async () => {
+  })
+  const simulate = createControlButton('Simulate', {
+    reporter,
+    command: () => `npm run simulate -- --rate ${rate.value} --views ${Number(rate.value) * Number(seconds.value)}`,
+    async run() {
       // A poll may change `isSimulating` before the response arrives.
       const isStop = isSimulating
       const path = isStop ? 'simulate/stop' : `simulate?rate=${rate.value}&seconds=${seconds.value}`
       const { error } = await client.post(path)
       reporter.say(error ?? (isStop ? 'Stopping…' : `${rate.value} plays per second, for ${seconds.value} s…`))
     },
-  )
-  const poison = createButton(
-    'Append a poison message',
-    () => `nats pub events.view.poison '{"id":"broken"}'`,
-    async () => {
+  })
+  const poison = createControlButton('Append a poison message', {
+    reporter,
+    command: () => `nats pub events.view.poison '{"id":"broken"}'`,
+    async run() {
       const { body, error } = await client.post('poison')
       if (error !== undefined) return reporter.say(error)
       reporter.preview(`npm run dead-letters -- show ${body.sequence}   # and: delete ${body.sequence}`)
@@ -40,11 +41,11 @@ export function createTasks(client, reporter) {
         `Message ${body.sequence} in the log is not a batch of views. It becomes a dead letter, and does not delay any view.`,
       )
     },
-  )
-  const expire = createButton(
-    'Expire a URL',
-    () => "curl -I 'URL'",
-    async () => {
+  })
+  const expire = createControlButton('Expire a URL', {
+    reporter,
+    command: () => "curl -I 'URL'",
+    async run() {
       const { body, error } = await client.post('expire')
       if (error !== undefined) return reporter.say(error)
       reporter.preview(body.command)
@@ -52,30 +53,10 @@ export function createTasks(client, reporter) {
         `The CDN returns ${body.statusBefore} for a signed URL, and ${body.status} once the URL has expired.`,
       )
     },
-  )
+  })
   const seedLine = element('span', { class: 'role' })
   const simulateLine = element('span', { class: 'role' })
   let isSimulating = false
-
-  /**
-   * @param {string} text
-   * @param {() => string} command
-   * @param {() => Promise<void>} run
-   */
-  function createButton(text, command, run) {
-    const button = element('button', { type: 'button', class: 'secondary' }, text)
-    const preview = () => reporter.preview(command())
-    button.addEventListener('pointerenter', preview)
-    button.addEventListener('focus', preview)
-    button.addEventListener('click', async () => {
-      if (button.ariaDisabled === 'true') return
-      button.ariaBusy = 'true'
-      preview()
-      await run()
-      button.ariaBusy = null
-    })
-    return button
-  }
 
   return {
     node: element(

@@ -39,13 +39,16 @@ function toVerdict(audit, addsUp) {
  * @returns {Term[]}
  */
 function toTerms({ views, qualified, notQualified, direct, pending }) {
-  const reasons = Object.entries({ repeat: 0, ...notQualified })
+  /** @type {Term[]} */
+  const reasons = Object.entries({ repeat: 0, ...notQualified }).map(([reason, count]) => [
+    count,
+    reason,
+    `Not qualified, because of the rule ${reason}`,
+  ])
   return [
     [views, 'views', 'Plays, each counted exactly once'],
     [qualified, 'qualified', 'Views that pass the view rules'],
-    ...reasons.map(
-      ([reason, count]) => /** @type {Term} */ ([count, reason, `Not qualified, because of the rule ${reason}`]),
-    ),
+    ...reasons,
     [
       direct,
       'direct',
@@ -61,17 +64,14 @@ function toTerms({ views, qualified, notQualified, direct, pending }) {
  * @returns {Term[]}
  */
 function toOthers({ waiting, retried, rejected }, inOutbox) {
+  /** @type {Term[]} */
+  const outbox =
+    inOutbox === undefined
+      ? []
+      : [[inOutbox, 'in the outbox', 'Views that play keeps on disk while the log is unavailable']]
   return [
     [waiting, 'waiting in the log', 'Messages in the log that are not counted yet'],
-    ...(inOutbox === undefined
-      ? []
-      : [
-          /** @type {Term} */ ([
-            inOutbox,
-            'in the outbox',
-            'Views that play keeps on disk while the log is unavailable',
-          ]),
-        ]),
+    ...outbox,
     [retried, 'retried', "Requests that repeat a view's Idempotency-Key. They are not views"],
     [rejected, 'rejected', 'Events in dead letters, and events that reuse an Idempotency-Key. They are not views'],
   ]

@@ -1,4 +1,4 @@
-import { hourAndMinute, timeOfDay } from '../format-time.js'
+import { hourAndMinute } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
 /** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
@@ -82,11 +82,6 @@ export const ranges = {
 
 /** @type {Frame} */
 export const EMPTY_FRAME = { title: '', steps: [], starts: [], describe: () => '', times: [] }
-
-/** @param {number} seconds since 1970 */
-export function describeTime(seconds) {
-  return timeOfDay.format(seconds * 1_000)
-}
 
 /**
  * @param {Range} range

@@ -50,15 +50,13 @@ export function subscribeToEvents({ url, types, getState, onEvent, onConnection 
         onConnection(isOpen)
       },
     })
-    return /** @type {Promise<void>} */ (
-      new Promise((resolve) => {
-        ended.signal.addEventListener('abort', () => {
-          disconnect()
-          channel.close()
-          resolve()
-        })
+    return new Promise((resolve) => {
+      ended.signal.addEventListener('abort', () => {
+        disconnect()
+        channel.close()
+        resolve(undefined)
       })
-    )
+    })
   }
 
   channel.postMessage({ kind: 'join', id })

@@ -1,12 +1,18 @@
 import { byId, setText, whileVisible } from '../dom.js'
+import { fetchJson } from '../fetch-json.js'
+import { timeOfDay } from '../format-time.js'
+import { poll } from '../poll.js'
 import { createChart } from './chart.js'
-import { describeTime, EMPTY_FRAME, ranges, toFrame } from './frames.js'
+import { EMPTY_FRAME, ranges, toFrame } from './frames.js'
 import { createReadout } from './readout.js'
-import { pollSeries } from './series.js'
 
+/** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
 /** @typedef {import('./frames.js').Frame} Frame */
 /** @typedef {{ id: string, title: string }} Asset */
 
+/** The edge caches a series for a second, so polling faster than that would return the same data. */
+const POLL_MS = 2_000
+const TIMEOUT_MS = 1_500
 const INITIAL_RANGE = 'hour'
 /** The ranges for a single asset. Ranges with shorter steps are available only for all assets together. */
 const ASSET_RANGES = ['day', 'month']
@@ -26,27 +32,13 @@ export function createTimeline({ clock }) {
   let frame = EMPTY_FRAME
   /** When the series was loaded, in seconds since 1970; 0 if it is not loaded. */
   let updatedAt = 0
-  let isVisible = false
-  let stop = () => {}
+  let restart = () => {}
 
   /** @param {Frame} next */
   function show(next) {
     frame = next
     chart.show(frame)
     showStep(frame, chart.selected())
-  }
-
-  function start() {
-    const polled = ranges[range]
-    stop()
-    stop = () => {}
-    if (!polled || !isVisible) return
-    stop = pollSeries({ step: polled.step, assetId: asset?.id }, (series) => {
-      showAge(series ? undefined : updatedAt)
-      if (!series) return
-      updatedAt = clock.now()
-      show(toFrame(polled, series))
-    })
   }
 
   /**
@@ -67,7 +59,7 @@ export function createTimeline({ clock }) {
     chart.reset()
     const polled = ranges[range]
     if (polled) show(toFrame(polled, undefined))
-    start()
+    restart()
   }
 
   for (const input of inputs) input.addEventListener('change', () => select(input.value, asset))
@@ -77,13 +69,19 @@ export function createTimeline({ clock }) {
   })
   // Select the range explicitly, because browsers restore the checked range when the page is reloaded.
   select(INITIAL_RANGE, undefined)
-  whileVisible(() => {
-    isVisible = true
-    start()
-    return () => {
-      isVisible = false
-      stop()
+  restart = whileVisible(() => {
+    const polled = ranges[range]
+    if (!polled) return () => {}
+    const query = new URLSearchParams({ step: polled.step, ...(asset && { assetId: asset.id }) })
+    const load = () => fetchJson(`/series?${query}`, { timeoutMs: TIMEOUT_MS })
+    /** @param {Series | undefined} series undefined while counts are unavailable */
+    const showSeries = (series) => {
+      showAge(series ? undefined : updatedAt)
+      if (!series) return
+      updatedAt = clock.now()
+      show(toFrame(polled, series))
     }
+    return poll(load, showSeries, POLL_MS)
   })
 
   return {
@@ -101,7 +99,7 @@ export function createTimeline({ clock }) {
  * @param {number | undefined} updatedAt seconds since 1970; 0 if the chart was never loaded; undefined if it is current
  */
 function showAge(updatedAt) {
-  const text = updatedAt ? `Not updated since ${describeTime(updatedAt)}.` : 'Unavailable right now.'
+  const text = updatedAt ? `Not updated since ${timeOfDay.format(updatedAt * 1_000)}.` : 'Unavailable right now.'
   setText(byId('timeline-age', HTMLElement), updatedAt === undefined ? '' : `${text} Retrying…`)
   byId('chart', HTMLElement).toggleAttribute('data-old', updatedAt !== undefined)
 }

@@ -19,8 +19,8 @@ export function createFlow({ onCatalogueChange }) {
   const components = new Map([...diagram.querySelectorAll('li')].map((li) => [li.dataset.component ?? '', li]))
   const upstreams = diagram.querySelectorAll('[data-upstream]')
   diagram.style.setProperty('--upstreams', String(upstreams.length))
-  const traffic = createTraffic(diagram)
-  const lines = createLines(diagram, components, { onDraw: () => traffic.place(lines.links) })
+  const lines = createLines(diagram, components, { onDraw: () => traffic.place() })
+  const traffic = createTraffic(diagram, lines.links)
   /** @type {string[]} */
   let down = []
   /** @type {string[]} */
@@ -54,7 +54,7 @@ export function createFlow({ onCatalogueChange }) {
       degradedNow = status?.degraded ?? []
       markDegraded()
       lines.draw()
-      traffic.show(lines.links, status?.traffic)
+      traffic.show(status?.traffic)
       // A recovered service may have different assets. If its circuit breaker is open, loading the assets also probes
       // the service.
       const isChanged = status && changes !== undefined && changes !== status.changes
@@ -115,11 +115,9 @@ function showComponent(component, status) {
 function showInstances(component, { instances = [] }) {
   const existing = component.querySelector('.instances')
   if (instances.length === 0) return existing?.remove()
-  const items = instances.map(({ url, state }) => {
-    const item = element('li', {}, element('span', { class: 'state' }, state), ` ${new URL(url).host}`)
-    item.dataset.state = state
-    return item
-  })
+  const items = instances.map(({ url, state }) =>
+    element('li', { dataset: { state } }, element('span', { class: 'state' }, state), ` ${new URL(url).host}`),
+  )
   const list = existing ?? component.appendChild(element('ul', { class: 'instances' }))
   list.replaceChildren(...items)
 }

@@ -39,7 +39,11 @@ export function createLines(diagram, components, { onDraw }) {
     'upstream' in dataset ? [['play', name, ['right', 0.5], ['left', 0.5]]] : [],
   )
   const lines = [...LINES, ...toUpstreams].map((line) => {
-    const paths = { line: createPath('line', line), head: createPath('head', line) }
+    const attributes = { 'data-line': `${line[0]} ${line[1]}` }
+    const paths = {
+      line: svg('path', { class: 'line', ...attributes }),
+      head: svg('path', { class: 'head', ...attributes }),
+    }
     root?.append(paths.line, paths.head)
     return { ports: line, paths }
   })
@@ -74,16 +78,6 @@ export function labelPoint({ from, start: [, share], line }) {
   const { x, y } = line.getPointAtLength(length * (from === 'play' && !isVertical ? LABEL_AT : 0.5))
   if (isVertical) return { x, y, place: share > 0.5 ? 'right' : 'left' }
   return { x, y, place: isHorizontal ? 'above' : 'on' }
-}
-
-/**
- * @param {string} name
- * @param {Line} line
- */
-function createPath(name, [from, to]) {
-  const path = svg('path', { class: name })
-  path.dataset.line = `${from} ${to}`
-  return /** @type {SVGPathElement} */ (path)
 }
 
 /**

@@ -18,52 +18,46 @@ const percent = new Intl.NumberFormat('en', { style: 'percent' })
  * The calls on the diagram's lines: a moving dot for each call, and a label with rate, duration and batch size. A line
  * without calls has no dots.
  * @param {HTMLElement} diagram
+ * @param {readonly Link[]} links
  */
-export function createTraffic(diagram) {
+export function createTraffic(diagram, links) {
   const dots = element('div', { class: 'dots', ariaHidden: 'true' })
-  const list = element('ul', { class: 'links', ariaLabel: 'Calls' })
-  diagram.append(dots, list)
-  /** @type {Map<Link, HTMLLIElement>} */
-  const labels = new Map()
+  const labelled = links.map((link) => ({ link, label: element('li', { hidden: true }) }))
+  const labels = labelled.map(({ label }) => label)
+  diagram.append(dots, element('ul', { class: 'links', ariaLabel: 'Calls' }, ...labels))
   let shownAt = ''
 
-  /** @param {Link} link */
-  function labelOf(link) {
-    const label = labels.get(link) ?? list.appendChild(element('li', { hidden: true }))
-    labels.set(link, label)
-    return label
-  }
-
-  /** @param {Link} link */
-  function place(link) {
-    const label = labels.get(link)
-    if (!label || label.hidden) return
-    const { x, y, place } = labelPoint(link)
-    label.dataset.place = place
-    label.style.left = `${x}px`
-    label.style.top = `${y}px`
-  }
-
   return {
-    /**
-     * @param {readonly Link[]} links
-     * @param {Traffic | undefined} traffic undefined if it is unknown
-     */
-    show(links, traffic) {
+    /** @param {Traffic | undefined} traffic undefined if it is unknown */
+    show(traffic) {
       const isNew = traffic !== undefined && traffic.at !== shownAt
       shownAt = traffic?.at ?? ''
-      for (const link of links) {
+      for (const { link, label } of labelled) {
         const isDrawn = !link.line.hasAttribute('hidden')
         const edge = traffic?.edges.find(({ from, to }) => isDrawn && from === link.from && to === link.to)
         link.line.toggleAttribute('data-active', Boolean(edge?.calls))
-        showLabel(labelOf(link), link, edge)
-        place(link)
+        showLabel(label, link, edge)
+        placeLabel(label, link)
         if (edge && isNew) emit(dots, link, edge.calls)
       }
     },
-    /** @param {readonly Link[]} links */
-    place: (links) => links.forEach(place),
+    /** Moves the labels to their lines. */
+    place() {
+      for (const { link, label } of labelled) placeLabel(label, link)
+    },
   }
+}
+
+/**
+ * @param {HTMLLIElement} label
+ * @param {Link} link
+ */
+function placeLabel(label, link) {
+  if (label.hidden) return
+  const { x, y, place } = labelPoint(link)
+  label.dataset.place = place
+  label.style.left = `${x}px`
+  label.style.top = `${y}px`
 }
 
 /**
@@ -77,7 +71,7 @@ function showLabel(label, { from, to }, traffic) {
   if (label.dataset.parts === key) return
   label.dataset.parts = key
   label.hidden = parts.length === 0
-  const route = element('span', { class: 'route' }, `${nameOf(from)} to ${nameOf(to)}: `)
+  const route = element('span', { class: 'route visually-hidden' }, `${nameOf(from)} to ${nameOf(to)}: `)
   label.replaceChildren(route, ...parts.map((text) => element('span', {}, text)))
 }
 

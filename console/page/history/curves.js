@@ -1,5 +1,5 @@
 import { svg } from '../svg.js'
-import { LANES, toErrorRate } from './lanes.js'
+import { LANES } from './lanes.js'
 
 /** @typedef {import('./times.js').Axis} Axis */
 /** @typedef {import('./lanes.js').Lane} Lane */
@@ -43,7 +43,7 @@ function drawLane(axis, area, { name, label, height, minimum, value, format }, t
   const errors = name === 'views' ? drawErrors(axis, area, (each) => Math.max(3, each * scale), bottom) : []
   return [
     svg('text', { class: 'history-label', x: 0, y: top + 12 }, label),
-    svg('text', { class: 'history-peak', x: 0, y: top + 26 }, `peak ${format(peak)}`),
+    svg('text', { x: 0, y: top + 26 }, `peak ${format(peak)}`),
     svg('line', { class: 'history-baseline', x1: area.left, x2: area.right, y1: bottom, y2: bottom }),
     svg('path', { class: `history-area of-${name}`, d: toAreas(values, x, y, bottom) }),
     svg('path', { class: `history-line of-${name}`, d: toLines(values, x, y) }),
@@ -60,7 +60,7 @@ function drawLane(axis, area, { name, label, height, minimum, value, format }, t
 function drawErrors(axis, { x }, toHeight, bottom) {
   return Array.from({ length: axis.count }, (_, n) => n).flatMap((n) => {
     const point = axis.pointAt(n)
-    const rate = point ? toErrorRate(point) : 0
+    const rate = point ? point.errors / point.seconds : 0
     if (rate === 0) return []
     const left = x(axis.timeOf(n))
     const height = Math.min(toHeight(rate), bottom)

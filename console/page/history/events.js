@@ -1,5 +1,5 @@
 import { nameOf } from '../component-name.js'
-import { element } from '../dom.js'
+import { element, setChildren, setText } from '../dom.js'
 import { timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
@@ -55,22 +55,20 @@ export function toEvents({ outages, restarts, now }) {
 export function createEventList(list, onSelect) {
   /** @type {Map<string, HTMLLIElement>} */
   let items = new Map()
+  const none = element('li', { class: 'none' }, 'No outages or restarts in this period.')
+
+  /** @param {HistoryEvent} event */
+  function toItem(event) {
+    const item = items.get(event.key) ?? createItem(event, onSelect)
+    setText(item.querySelector('.text') ?? item, event.text)
+    return item
+  }
+
   /** @param {HistoryEvent[]} events */
   return function show(events) {
     const shown = events.slice(0, MAX_SHOWN)
-    const next = new Map(shown.map((event) => [event.key, event]))
-    const nextItems = new Map([...next].map(([key, event]) => [key, items.get(key) ?? createItem(event, onSelect)]))
-    for (const [key, { text }] of next) {
-      const target = nextItems.get(key)?.querySelector('.text')
-      if (target && target.textContent !== text) target.textContent = text
-    }
-    if ([...nextItems.keys()].join() !== [...items.keys()].join() || items.size === 0) {
-      const none = element('li', { class: 'none' }, 'No outages or restarts in this period.')
-      const focused = document.activeElement
-      list.replaceChildren(...(nextItems.size > 0 ? nextItems.values() : [none]))
-      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
-    }
-    items = nextItems
+    items = new Map(shown.map((event) => [event.key, toItem(event)]))
+    setChildren(list, items.size > 0 ? [...items.values()] : [none])
   }
 }
 
@@ -87,9 +85,7 @@ function createItem({ at, state, text }, onSelect) {
     ' ',
     element('span', { class: 'text' }, text),
   )
-  const item = element('li', {}, button)
-  item.dataset.state = state
-  return item
+  return element('li', { dataset: { state } }, button)
 }
 
 /**

@@ -10,6 +10,7 @@ import { RANGES, toAxis, toLastTime, toRange } from './times.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
 /** @typedef {import('../../../shared/contracts/history.ts').HistoryRange} HistoryRange */
+/** @typedef {import('./lanes.js').Text} Text */
 /** @typedef {import('./times.js').Axis} Axis */
 
 const TIMEOUT_MS = 3_000
@@ -33,8 +34,7 @@ export function createHistory() {
   let wanted
   /** Says why the requested time is not selected. */
   let note = ''
-  let isVisible = false
-  let stop = () => {}
+  let restart = () => {}
 
   /** @param {History | undefined} history undefined while the edge is unreachable */
   function show(history) {
@@ -86,18 +86,12 @@ export function createHistory() {
     figure.ariaValueText = [title, ...texts.map(([, text]) => text)].join(', ')
   }
 
-  function start() {
-    stop()
-    const load = () => fetchJson(`/history?range=${range}`, { timeoutMs: TIMEOUT_MS })
-    stop = isVisible ? poll(load, show, RANGES[range].pollMs) : () => {}
-  }
-
   /** @param {HistoryRange} next */
   function setRange(next) {
     range = next
     if (note) showNote('')
     for (const input of inputs) input.checked = input.value === range
-    start()
+    restart()
   }
 
   /** @param {number} at milliseconds since 1970 */
@@ -116,13 +110,9 @@ export function createHistory() {
   })
   // Set the range explicitly, because browsers restore the checked range when the page is reloaded.
   setRange('5m')
-  whileVisible(() => {
-    isVisible = true
-    start()
-    return () => {
-      isVisible = false
-      stop()
-    }
+  restart = whileVisible(() => {
+    const load = () => fetchJson(`/history?range=${range}`, { timeoutMs: TIMEOUT_MS })
+    return poll(load, show, RANGES[range].pollMs)
   })
 }
 
@@ -146,7 +136,7 @@ function toCount(n, what) {
 
 /**
  * @param {History} history
- * @returns {{ title: string, texts: [name: string, text: string][] }}
+ * @returns {{ title: string, texts: Text[] }}
  */
 function describeRange({ range, points }) {
   const plays = points.reduce((sum, point) => sum + point.plays, 0)
@@ -163,21 +153,21 @@ function describeRange({ range, points }) {
 /**
  * @param {{ history: History, axis: Axis }} shown
  * @param {number} step
- * @returns {{ title: string, texts: [name: string, text: string][] }}
+ * @returns {{ title: string, texts: Text[] }}
  */
 function describeStep({ history: { outages, restarts, now }, axis }, step) {
   const [start, end] = [axis.timeOf(step), axis.timeOf(step + 1)]
   const point = axis.pointAt(step)
-  const failing = outages.filter(({ from, to }) => Date.parse(from) < end && Date.parse(to ?? now) >= start)
-  const restarted = restarts.filter(({ at }) => Date.parse(at) >= start && Date.parse(at) < end)
-  /** @type {[string, string][]} */
-  const states = [
-    ...failing.map(({ service, state }) => /** @type {[string, string]} */ ([state, `${nameOf(service)} ${state}`])),
-    ...restarted.map(({ service }) => /** @type {[string, string]} */ (['restarted', `${nameOf(service)} restarted`])),
-  ]
+  /** @type {Text[]} */
+  const failing = outages
+    .filter(({ from, to }) => Date.parse(from) < end && Date.parse(to ?? now) >= start)
+    .map(({ service, state }) => [state, `${nameOf(service)} ${state}`])
+  /** @type {Text[]} */
+  const restarted = restarts
+    .filter(({ at }) => Date.parse(at) >= start && Date.parse(at) < end)
+    .map(({ service }) => ['restarted', `${nameOf(service)} restarted`])
+  /** @type {Text[]} */
+  const values = point ? describePoint(point) : [['none', 'no data']]
   const title = axis.stepMs > 1_000 ? `${timeOfDay.format(start)} – ${timeOfDay.format(end)}` : timeOfDay.format(start)
-  return {
-    title,
-    texts: [...states, ...(point ? describePoint(point) : [/** @type {[string, string]} */ (['none', 'no data'])])],
-  }
+  return { title, texts: [...failing, ...restarted, ...values] }
 }

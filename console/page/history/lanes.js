@@ -1,11 +1,9 @@
 import { formatRoughMs } from '../dom.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').HistoryPoint} HistoryPoint */
+/** @typedef {[name: string, text: string]} Text a text in the readout; `name` selects its colour */
 
-const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
-
-/** @param {number} value */
-const format = (value) => number.format(value)
+const { format } = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 
 /**
  * A curve in the picture. `minimum`: the full height represents at least this value, so that noise stays small.
@@ -26,33 +24,22 @@ export const LANES = [
     format: (value) => `${format(value)}/s`,
   },
   { name: 'p99', label: 'p99', height: 30, minimum: 20, value: ({ p99Ms }) => p99Ms, format: toEstimate },
-  {
-    name: 'backlog',
-    label: 'outbox',
-    height: 30,
-    minimum: 4,
-    value: ({ backlog }) => backlog,
-    format: (value) => format(value),
-  },
+  { name: 'backlog', label: 'outbox', height: 30, minimum: 4, value: ({ backlog }) => backlog, format },
   { name: 'lag', label: 'lag', height: 30, minimum: 1_000, value: ({ lagMs }) => lagMs, format: formatRoughMs },
 ]
-
-/** @param {HistoryPoint} point */
-export function toErrorRate({ errors, seconds }) {
-  return errors / seconds
-}
 
 /**
  * The readout for a step.
  * @param {HistoryPoint} point
- * @returns {[name: string, text: string][]}
+ * @returns {Text[]}
  */
-export function describePoint(point) {
-  const { plays, errors, seconds, p99Ms, backlog, lagMs } = point
+export function describePoint({ plays, errors, seconds, p99Ms, backlog, lagMs }) {
+  /** @type {Text[]} */
+  const p99 = p99Ms === null ? [] : [['p99', `p99 ${toEstimate(p99Ms)}`]]
   return [
     ['views', `${format(plays / seconds)} views/s`],
     ['errors', `${format(errors / seconds)} errors/s`],
-    ...(p99Ms === null ? [] : [/** @type {[string, string]} */ (['p99', `p99 ${toEstimate(p99Ms)}`])]),
+    ...p99,
     ['backlog', backlog === null ? 'outbox unknown' : `${format(backlog)} in outbox`],
     ['lag', lagMs === null ? 'lag unknown' : `lag ${formatRoughMs(lagMs)}`],
   ]

@@ -96,11 +96,10 @@ export function createPicture(container, { onStep }) {
      * @param {Axis} axis
      */
     show(history, axis) {
-      const before = shown && selected !== undefined ? shown.axis.timeOf(selected) : undefined
       const isSameScale = shown?.axis.stepMs === axis.stepMs
+      const before = isSameScale && selected !== undefined ? shown?.axis.timeOf(selected) : undefined
       shown = { history, axis }
-      if (before !== undefined && isSameScale) selected = before < axis.start ? undefined : axis.stepAt(before)
-      else selected = undefined
+      selected = before === undefined || before < axis.start ? undefined : axis.stepAt(before)
       draw()
       onStep(selected)
     },
@@ -144,9 +143,7 @@ function drawBands({ outages, now }, area) {
 function drawSpan(name, { state, from, to }, now, { x, right }, y, height) {
   const left = x(Date.parse(from))
   const end = to === null ? Math.max(right, x(Date.parse(now))) : x(Date.parse(to))
-  const span = svg('rect', { class: name, x: left, y, width: Math.max(MIN_WIDTH, end - left), height })
-  span.dataset.state = state
-  return span
+  return svg('rect', { class: name, 'data-state': state, x: left, y, width: Math.max(MIN_WIDTH, end - left), height })
 }
 
 /**

@@ -1,7 +1,8 @@
-/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which needs a secure context, such as an HTTPS page. */
+import { randomHex } from '../random-hex.js'
+
+/** A random `Idempotency-Key`. */
 export function createKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}"`
+  return `"${randomHex(16)}"`
 }
 
 /**

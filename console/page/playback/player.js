@@ -1,5 +1,6 @@
 import { describeDenial } from '../catalogue/rights.js'
 import { byId, setText } from '../dom.js'
+import { formatMs } from '../format-ms.js'
 import { createKeys } from './idempotency-key.js'
 import { postPlay } from './post-play.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
@@ -114,7 +115,7 @@ function toPath({ id }, userId) {
  * @param {Token} token
  */
 function toSummary({ title }, { status, ms, body }, token) {
-  if (status === 200) return `${title}: 200 OK in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+  if (status === 200) return `${title}: 200 OK in ${formatMs(ms)}`
   if (status === 404) return `${title} cannot be played: cdnurl has no URL for it, or metadata no longer has it.`
   const denial = describeDenial(body)
   if (denial !== undefined) return `${title} is not available: ${denial}. This play is not counted as a view.`

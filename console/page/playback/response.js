@@ -1,5 +1,5 @@
 import { createCopyButton } from '../copy-button.js'
-import { element, formatCount } from '../dom.js'
+import { createEntry, element, formatCount } from '../dom.js'
 import { createWhyLink } from '../why/explanation.js'
 import { isAbsoluteUrl } from './video.js'
 
@@ -23,15 +23,13 @@ const degradedTexts = {
  * @param {string} userId
  */
 export function renderPlayback({ url, userviews, assetviews, degraded = [] }, userId) {
-  const row = (/** @type {string} */ term, /** @type {string} */ text) =>
-    element('div', {}, element('dt', {}, term), element('dd', {}, text))
   return [
     ...degraded.map((name) => element('p', { class: 'degraded' }, degradedTexts[name])),
     element(
       'dl',
       { class: 'facts' },
-      row('views of this asset', formatCount(assetviews)),
-      row(`views by ${userId}`, formatCount(userviews)),
+      createEntry('views of this asset', formatCount(assetviews)),
+      createEntry(`views by ${userId}`, formatCount(userviews)),
     ),
     ...(isAbsoluteUrl(url) ? [] : renderRelative(url)),
   ]

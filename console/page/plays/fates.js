@@ -1,6 +1,6 @@
 import { whileVisible } from '../dom.js'
 import { poll } from '../poll.js'
-import { fetchExplanation, isFinal } from '../why/explain.js'
+import { fetchExplanation, isFinal, MAX_POLLS, toPollDelay } from '../why/explain.js'
 import { UNRECORDED } from './trace-context.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').SystemTrace} SystemTrace */
@@ -14,12 +14,7 @@ import { UNRECORDED } from './trace-context.js'
  */
 /** @typedef {Fate & { polls: number, traceReads: number, nextAt: number }} Entry */
 
-const POLL_MS = 500
-/** After this many polls (about ten seconds), polling slows down. */
-const FAST_POLLS = 20
-const SLOW_POLL_MS = 3_000
-/** Maximum number of polls: about three minutes in total. */
-const MAX_POLLS = 80
+const ROUND_MS = 500
 /** Maximum number of plays per round. For all pages together, the edge explains at most 20 views at once. */
 const MAX_PER_ROUND = 4
 /** Maximum number of times to read a trace after its view is counted: the last spans may arrive slightly later. */
@@ -59,7 +54,7 @@ export function createFates({ token, onChange }) {
     const entry = entryOf(play)
     const before = JSON.stringify([entry.explanation, entry.waterfall])
     entry.polls += 1
-    entry.nextAt = performance.now() + (entry.polls < FAST_POLLS ? POLL_MS : SLOW_POLL_MS) * 0.9
+    entry.nextAt = performance.now() + toPollDelay(entry.polls) * 0.9
     const headers = { ...token.headers(), ...UNRECORDED }
     if (!entry.explanation || !isFinal(entry.explanation)) {
       entry.explanation = await fetchExplanation(play.viewId ?? '', headers)
@@ -90,7 +85,7 @@ export function createFates({ token, onChange }) {
     return trace !== undefined
   }
 
-  whileVisible(() => poll(round, () => {}, POLL_MS))
+  whileVisible(() => poll(round, () => {}, ROUND_MS))
 
   return {
     /** @param {readonly Play[]} plays the plays that are shown, most important first */

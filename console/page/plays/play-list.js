@@ -1,3 +1,4 @@
+import { setChildren } from '../dom.js'
 import { createPlayRow } from './play-row.js'
 
 /** @typedef {import('./plays.js').Play} Play */
@@ -24,10 +25,7 @@ export function createPlayList(list, { titleOf, onOpen }) {
       }
       rows = new Map(plays.map((play) => [keyOf(play), toRow(play)]))
       const roots = [...rows.values()].map(({ root }) => root)
-      if (roots.length === list.children.length && roots.every((root, n) => root === list.children[n])) return
-      const focused = document.activeElement
-      list.replaceChildren(...roots)
-      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
+      setChildren(list, roots)
     },
     /** @param {Play} play */
     update: (play) => rows.get(keyOf(play))?.update(),

@@ -1,7 +1,8 @@
 import { createCopyButton } from '../copy-button.js'
-import { byId, element, setText } from '../dom.js'
+import { byId, createEntry, element, setText } from '../dom.js'
 import { formatMs } from '../format-ms.js'
 import { timeOfDay } from '../format-time.js'
+import { sleep } from '../sleep.js'
 import { createWhyLink, renderOutcome } from '../why/explanation.js'
 import { describeFate } from './play-row.js'
 
@@ -85,7 +86,7 @@ export function createPlayView({ titleOf }) {
         if (shown !== opened) return
         render(false)
         if (fates.of(play).waterfall !== undefined) return
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+        await sleep(RETRY_MS)
       }
     },
     /** The play in the dialog, and its tracker. */
@@ -163,17 +164,14 @@ function renderRow(
     remarks === '' ? undefined : element('span', { class: 'remarks' }, remarks),
   )
   operation.style.setProperty('--depth', String(depth))
-  const row = element(
+  return element(
     'tr',
-    {},
+    { class: isMarker ? 'marker' : '', dataset: isFailed ? { state: 'down' } : {} },
     operation,
     element('td', {}, isMarker ? '' : `+${formatMs(startMs)}`),
     element('td', {}, isMarker ? '' : formatMs(durationMs)),
     element('td', { class: 'track', ariaHidden: 'true' }, isMarker ? '' : bar),
   )
-  if (isFailed) row.dataset.state = 'down'
-  if (isMarker) row.className = 'marker'
-  return row
 }
 
 /**
@@ -193,19 +191,8 @@ function renderIds({ traceId, requestId, viewId }, sequence) {
   const items = rows.flatMap(([term, text, label]) => {
     if (text === null) return []
     const value = element('code', {}, text)
-    return [
-      element(
-        'div',
-        {},
-        element('dt', {}, term),
-        element(
-          'dd',
-          {},
-          value,
-          createCopyButton(text, () => value, label),
-        ),
-      ),
-    ]
+    const copyButton = createCopyButton(text, () => value, label)
+    return [createEntry(term, value, copyButton)]
   })
   const why = viewId === null ? undefined : createWhyLink(viewId, 'Why is this view counted, or not?')
   return element('div', { class: 'ids' }, element('dl', {}, ...items), element('p', {}, why))

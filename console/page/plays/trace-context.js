@@ -1,9 +1,4 @@
-/** @param {number} bytes */
-function randomHex(bytes) {
-  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join(
-    '',
-  )
-}
+import { randomHex } from '../random-hex.js'
 
 /** Starts a trace with the sampled flag (W3C Trace Context), so that it is recorded. */
 export function startTrace() {

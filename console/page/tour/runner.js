@@ -24,7 +24,7 @@
  *   kills?: string[],
  *   run(stage: Used & { user: string }): Promise<Facts>,
  *   check(facts: Facts): Verdict,
- *   undo?(stage: Used & { user: string }, passed: boolean): Promise<void>,
+ *   undo?(stage: Used & { user: string }, passed: boolean): Promise<unknown>,
  * }} Step
  */
 
@@ -48,17 +48,17 @@ export class SkippedError extends Error {
  */
 export async function runStep(step, driver) {
   const reason = whyUnavailable(step, await driver.controls()) ?? whyRefused(await driver.status())
-  if (reason !== undefined) return toResult('skipped', { ok: false, sentence: reason, facts: [] })
+  if (reason !== undefined) return { outcome: 'skipped', ok: false, sentence: reason, facts: [] }
   const stage = { ...driver, user: driver.newUser(step.id) }
   /** @type {Result} */
   let result
   try {
     await driver.prepare()
     const verdict = step.check(await step.run(stage))
-    result = toResult(verdict.ok ? 'passed' : 'failed', verdict)
+    result = { ...verdict, outcome: verdict.ok ? 'passed' : 'failed' }
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error)
-    result = toResult(error instanceof SkippedError ? 'skipped' : 'failed', { ok: false, sentence, facts: [] })
+    result = { outcome: error instanceof SkippedError ? 'skipped' : 'failed', ok: false, sentence, facts: [] }
   }
   try {
     await step.undo?.(stage, result.outcome === 'passed')
@@ -107,13 +107,4 @@ const WITHOUT = {
  */
 export function processesOf(processes, service) {
   return processes.filter(({ name }) => name.replace(/-\d+$/, '') === service)
-}
-
-/**
- * @param {Result['outcome']} outcome
- * @param {Verdict} verdict
- * @returns {Result}
- */
-function toResult(outcome, verdict) {
-  return { ...verdict, outcome }
 }

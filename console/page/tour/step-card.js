@@ -1,4 +1,4 @@
-import { element, setText } from '../dom.js'
+import { createEntry, element, setText } from '../dom.js'
 import { processesOf } from './runner.js'
 
 /** @typedef {import('./runner.js').Result} Result */
@@ -133,7 +133,7 @@ function stage(name, ...children) {
 /** @param {Result} result */
 function toVerdict({ outcome, sentence, facts, bars = [] }) {
   const word = { passed: 'Passed', failed: 'Failed', skipped: 'Skipped' }[outcome]
-  const terms = facts.map(([label, value]) => element('div', {}, element('dt', {}, label), element('dd', {}, value)))
+  const terms = facts.map(([label, value]) => createEntry(label, value))
   return [
     element(
       'p',

@@ -33,20 +33,19 @@ export const doubleClick = {
     ],
   },
   async run({ play, explain, untilCounted, until, note, user }) {
-    const plays = [await play(user), await play(user)]
-    note(`Two plays, with status ${plays.map(({ status }) => status).join(' and ')}`)
-    const views = await untilCounted(user)
-    const explained = plays.map(({ viewId }) =>
+    const viewOf = (/** @type {{ viewId: string | null }} */ { viewId }) =>
       until('there is no verdict yet', async () => {
         const view = await explain(viewId ?? '')
         return view?.state === 'counted' && view
-      }),
-    )
-    const [first, second] = await Promise.all([explained[0], explained[1]])
-    if (!first || !second) throw new Error('One of the two plays has no verdict.')
+      })
+    const [firstPlay, secondPlay] = [await play(user), await play(user)]
+    const statuses = [firstPlay.status, secondPlay.status]
+    note(`Two plays, with status ${statuses.join(' and ')}`)
+    const views = await untilCounted(user)
+    const [first, second] = await Promise.all([viewOf(firstPlay), viewOf(secondPlay)])
     note(`First play: ${first.summary}`)
     note(`Second play: ${second.summary}`)
-    return { statuses: plays.map(({ status }) => status), first, second, views }
+    return { statuses, first, second, views }
   },
   check({ statuses, first, second, views }) {
     const isRepeat = second.verdict === 'not-qualified' && second.reason === 'repeat' && second.because?.id === first.id

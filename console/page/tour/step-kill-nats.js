@@ -85,7 +85,7 @@ export const killNats = {
       ],
     }
   },
-  undo: ({ untilRunning }) => untilRunning('nats').then(() => undefined),
+  undo: ({ untilRunning }) => untilRunning('nats'),
 }
 
 /** @param {{ status: number }[]} plays */

@@ -68,7 +68,7 @@ export const killReporting = {
       bars: [{ label: 'counted', value: views, of: answered }],
     }
   },
-  undo: ({ untilRunning }) => untilRunning('reporting').then(() => undefined),
+  undo: ({ untilRunning }) => untilRunning('reporting'),
 }
 
 /** @param {{ status: number }[]} plays */

@@ -56,10 +56,8 @@ export const replay = {
     const after = (await untilReady()).audit?.views ?? 0
     note(`After: ${after} views in total`)
     const users = ledger.users()
-    const mismatches = await Promise.all(
-      users.map(async (each) => ((await viewsOf(each)) === ledger.of(each).length ? 0 : 1)),
-    )
-    const wrong = mismatches.reduce((/** @type {number} */ sum, mismatch) => sum + mismatch, 0)
+    const counted = await Promise.all(users.map(viewsOf))
+    const wrong = users.filter((each, n) => counted[n] !== ledger.of(each).length).length
     return { before: audit.views, after, users: users.length, wrong }
   },
   check({ before, after, users, wrong }) {

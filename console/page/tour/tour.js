@@ -1,5 +1,6 @@
 import { createControlsToken } from '../controls/controls-token.js'
 import { byId, element, setText, whileVisible } from '../dom.js'
+import { poll } from '../poll.js'
 import { pollStatus, showOverall } from '../status.js'
 import { createDriver } from './driver.js'
 import { showIdentity } from './identity.js'
@@ -96,10 +97,8 @@ function renderList() {
       element('span', { class: 'step-title' }, step.title),
       element('span', { class: 'step-state' }, state === 'open' ? step.minutes : state),
     )
-    if (isCurrent) button.setAttribute('aria-current', 'step')
-    const item = element('li', {}, button)
-    item.dataset.outcome = state
-    return item
+    if (isCurrent) button.ariaCurrent = 'step'
+    return element('li', { dataset: { outcome: state } }, button)
   })
   const focused = document.activeElement
   const index = [...list.children].findIndex((item) => item.contains(focused))
@@ -116,18 +115,10 @@ function showControls({ state, reason }) {
   setText(byId('tour-note', HTMLElement), text)
 }
 
-async function followIdentity() {
-  await driver.ledger.refresh()
-  showIdentity(driver.ledger.sum())
-}
-
 addEventListener('pagehide', () => void turns.release())
 token.onChange(() => show(current))
 whileVisible(() => pollStatus({ onResponse() {}, onStatus: showOverall }))
-whileVisible(() => {
-  const timer = setInterval(followIdentity, IDENTITY_MS)
-  return () => clearInterval(timer)
-})
+whileVisible(() => poll(driver.ledger.refresh, () => showIdentity(driver.ledger.sum()), IDENTITY_MS))
 whileVisible(() => {
   const timer = setInterval(() => {
     if (!isAvailable && !isRunning) void check()

@@ -1,3 +1,4 @@
+import { sleep } from '../sleep.js'
 import { steps } from './steps.js'
 
 /** @typedef {import('./driver.js').Driver} Driver */
@@ -8,10 +9,10 @@ const POLL_MS = 500
 /**
  * Runs a step only while no other tour on this system is running a step. `npm start` grants a lease, which expires if
  * this tour is killed.
- * @param {Pick<Driver, 'lease' | 'sleep' | 'patienceMs'>} driver
+ * @param {Pick<Driver, 'lease' | 'patienceMs'>} driver
  * @param {(text: string) => void} onWait called when another tour is in the middle of a step
  */
-export function createTurns({ lease, sleep, patienceMs }, onWait) {
+export function createTurns({ lease, patienceMs }, onWait) {
   const holder = Math.random().toString(36).slice(2)
   /** @type {string | undefined} */
   let running

@@ -1,3 +1,4 @@
+import { sleep } from '../sleep.js'
 import { processesOf } from './runner.js'
 
 /** @typedef {import('./edge.js').SystemStatus} SystemStatus */
@@ -47,7 +48,6 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   }
 
   return {
-    sleep,
     until,
     viewsOf,
     /** Waits until all components are up and all views are counted. */
@@ -108,9 +108,4 @@ function toProblems(status) {
     return waiting ? [`${name} has a backlog of ${waiting}`] : []
   })
   return problems.length > 0 ? `${problems.join(', ')}.` : ''
-}
-
-/** @param {number} ms */
-function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

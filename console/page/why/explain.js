@@ -16,7 +16,15 @@ const POLL_MS = 500
 const FAST_POLLS = 20
 const SLOW_POLL_MS = 3_000
 /** Maximum number of polls: about three minutes in total. */
-const MAX_POLLS = 80
+export const MAX_POLLS = 80
+
+/**
+ * The time until the next poll of an explanation that is not final.
+ * @param {number} polls how many times it has been polled
+ */
+export function toPollDelay(polls) {
+  return polls < FAST_POLLS ? POLL_MS : SLOW_POLL_MS
+}
 
 /**
  * Polls a view's explanation until it is final or `MAX_POLLS` is reached. The returned function stops the polling.
@@ -34,7 +42,7 @@ export function watchExplanation(id, token, onExplanation) {
     if (isStopped) return
     const progress = isFinal(explanation) ? 'final' : polls < MAX_POLLS ? 'polling' : 'stopped'
     onExplanation(explanation, progress)
-    if (progress === 'polling') timer = setTimeout(poll, polls < FAST_POLLS ? POLL_MS : SLOW_POLL_MS, polls + 1)
+    if (progress === 'polling') timer = setTimeout(poll, toPollDelay(polls), polls + 1)
   }
 
   void poll(1)

@@ -1,4 +1,4 @@
-import { element } from '../dom.js'
+import { createEntry, element } from '../dom.js'
 import { dateAndTime } from '../format-time.js'
 
 /** @typedef {import('./explain.js').Explanation} Explanation */
@@ -123,8 +123,7 @@ export function renderOutcome(explanation) {
  */
 function renderHeadline({ state, title, meaning }, summary) {
   const icon = element('span', { class: 'state-icon', ariaHidden: 'true' })
-  const headline = element('p', { class: 'outcome' }, icon, ' ', title)
-  headline.dataset.state = state
+  const headline = element('p', { class: 'outcome', dataset: { state } }, icon, ' ', title)
   return [headline, ...(summary ? [summary] : []), element('p', { class: 'hint' }, meaning)]
 }
 
@@ -161,8 +160,6 @@ export function renderFacts(explanation, titleOf) {
     ['view rules', rule],
     ['decided by', because && createWhyLink(because.id, `the play at ${dateAndTime.format(Date.parse(because.at))}`)],
   ]
-  const facts = rows.flatMap(([term, value]) =>
-    value ? [element('div', {}, element('dt', {}, term), element('dd', {}, value))] : [],
-  )
+  const facts = rows.flatMap(([term, value]) => (value ? [createEntry(term, value)] : []))
   return facts.length > 0 ? [element('dl', { class: 'why-facts' }, ...facts)] : []
 }

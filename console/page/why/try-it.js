@@ -5,7 +5,7 @@ import { postPlay } from '../playback/post-play.js'
 /** @typedef {import('../plays/plays.js').PlayResult} Played `status` is 0 if the edge is unreachable */
 /** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index into the catalogue */
 /** @typedef {import('../token.js').Token} Token */
-/** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
+/** @typedef {ReturnType<typeof import('./why.js').createWhy>} Why */
 /**
  * `run` sends the plays, and returns the result of the play to explain, with a note. Without `run`, the user has to
  * cause the outcome.
