@@ -86,6 +86,29 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await page.getByText('Play an asset to follow the play here').waitFor()
   })
 
+  test('two plays with the same traceparent each show their own outcome', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Everyone').check()
+    const headers = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` }
+    const users = ['twin-1', 'twin-2']
+    for (const user of users) {
+      await fetch(`${system.play.url}/play/asset/123/user/${user}`, { method: 'POST', headers })
+    }
+    const sequences = new Set<string | undefined>()
+    for (const user of users) {
+      await expectFates(page, [/: qualified$/], user)
+      await rowsOf(page).filter({ hasText: user }).click()
+      const dialog = page.getByRole('dialog')
+      const ids = dialog.locator('.ids dd code')
+      await eventually(async () => expect((await ids.allTextContents())[1]).toMatch(/^\d+$/))
+      sequences.add((await ids.allTextContents())[1])
+      await page.keyboard.press('Escape')
+      await page.mouse.move(0, 0)
+    }
+    expect(sequences.size).toBe(2)
+  })
+
   test('an opened play is updated until it is counted, even if it has left the list', async () => {
     await using opened = await open()
     const { page } = opened

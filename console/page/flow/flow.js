@@ -127,9 +127,9 @@ function showInstances(component, { instances = [] }) {
  * @param {number} processes how many processes share the edge's port
  */
 function showProcesses(component, processes) {
-  const existing = component.querySelector('.processes')
+  const existing = component.querySelector('.process-count')
   if (processes < 2) return existing?.remove()
-  const text = existing ?? component.appendChild(element('span', { class: 'processes' }))
+  const text = existing ?? component.appendChild(element('span', { class: 'process-count' }))
   setText(text, `${processes} processes`)
 }
 

@@ -1,6 +1,7 @@
 import { whileVisible } from '../dom.js'
 import { poll } from '../poll.js'
 import { fetchExplanation, isFinal, MAX_POLLS, toPollDelay } from '../why/explain.js'
+import { keyOf } from './play-list.js'
 import { UNRECORDED } from './trace-context.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').SystemTrace} SystemTrace */
@@ -33,9 +34,10 @@ export function createFates({ token, onChange }) {
   let followed = []
 
   /** @param {Play} play */
-  function entryOf({ traceId }) {
-    const entry = entries.get(traceId) ?? { isSettled: false, polls: 0, traceReads: 0, nextAt: 0 }
-    entries.set(traceId, entry)
+  function entryOf(play) {
+    const key = keyOf(play)
+    const entry = entries.get(key) ?? { isSettled: false, polls: 0, traceReads: 0, nextAt: 0 }
+    entries.set(key, entry)
     const [oldest] = entries.keys()
     if (entries.size > MAX_KEPT && oldest !== undefined) entries.delete(oldest)
     return entry

@@ -4,6 +4,7 @@ import { formatMs } from '../format-ms.js'
 import { timeOfDay } from '../format-time.js'
 import { sleep } from '../sleep.js'
 import { createWhyLink, renderOutcome } from '../why/explanation.js'
+import { keyOf } from './play-list.js'
 import { describeFate } from './play-row.js'
 
 /** @typedef {import('./plays.js').Play} Play */
@@ -93,7 +94,7 @@ export function createPlayView({ titleOf }) {
     opened: () => shown,
     /** @param {Play} play a play that has changed, or whose fate has changed */
     update(play) {
-      if (shown?.play.traceId === play.traceId) render(false)
+      if (shown && keyOf(shown.play) === keyOf(play)) render(false)
     },
   }
 }
