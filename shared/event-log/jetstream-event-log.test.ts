@@ -6,6 +6,7 @@ import { startConfiguredNats } from '../../tests/harness/nats-config.ts'
 import { openNatsEventLog } from '../../tests/harness/nats-event-log.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { startPendingProxy } from '../../tests/harness/pending-proxy.ts'
+import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import { openNatsLink } from '../nats/link.ts'
 import { sleep } from '../runtime/sleep.ts'
@@ -161,6 +162,17 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
         expect(ended.signal.aborted).toBe(false)
       })
     })
+  })
+
+  test('a search over a slow connection misses no view', async () => {
+    await using writer = await open()
+    const views = createViews(6_000)
+    for (let n = 0; n < views.length; n += 60) await writer.append(views.slice(n, n + 60), never)
+    // The 100 messages have 2 MB, so they do not arrive before the pull times out.
+    await using proxy = await startTcpProxy(nats.url, 0, { bytesPerSecond: 500_000 })
+    await using reader = await open(undefined, proxy.url)
+    const search = await reader.find(views.at(-1)?.id ?? '', undefined, { maxMessages: 1_000, signal: never })
+    expect(search).toMatchObject({ found: { position: { sequence: 100 } }, isComplete: true })
   })
 
   test('copies of dead letters at the end of the log count as read, so their expiry is not a loss', async () => {
@@ -501,6 +513,19 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
         { source, serial: '1', traceparent, requestid: 'request-1', subject: 'asset-0' },
         { source, serial: '2' },
       ])
+    })
+
+    test('is not missed over a slow connection', async () => {
+      await using eventLog = await open()
+      await eventLog.end()
+      await nats.use(async (connection) => {
+        for (let n = 0; n < 1_000; n += 1) await connection.jetstream().publish('events.view.tv', 'not json')
+      })
+      await readToEnd(eventLog)
+      // The headers of 1,000 dead letters do not arrive before the pull times out.
+      await using proxy = await startTcpProxy(nats.url, 0, { bytesPerSecond: 100_000 })
+      await using slow = await open(undefined, proxy.url)
+      expect(await slow.deadLetters.count()).toBe(1_000)
     })
 
     test('is removed from events.rejected once it is replayed or deleted', async () => {

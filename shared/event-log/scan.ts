@@ -9,16 +9,42 @@ const FETCH_BODIES = 100
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 10_000
 
-/** Yields the messages on a subject from a sequence up to the current end, by default without their bodies. */
+type Options = { withBodies?: boolean }
+
+/**
+ * Yields the messages on a subject from a sequence up to the current end, by default without their bodies.
+ * @throws Error if messages do not arrive
+ */
 export async function* scan(
   nats: Pick<NatsLink, 'connection'>,
   jsm: JetStreamManager,
   subject: string,
   from: number,
-  { withBodies = false }: { withBodies?: boolean } = {},
+  options: Options = {},
 ): AsyncGenerator<JsMsg> {
+  let next = from
   // Creating a consumer costs more than this check, and usually there are no new messages.
-  if (!(await nextMessage(jsm, STREAM, subject, from))) return
+  while (await nextMessage(jsm, STREAM, subject, next)) {
+    const start = next
+    for await (const message of readFrom(nats, jsm, subject, start, options)) {
+      next = message.seq + 1
+      yield message
+    }
+    // The messages may have been removed since the check.
+    if (next === start && (await nextMessage(jsm, STREAM, subject, next))) {
+      throw new Error('the messages were not delivered')
+    }
+  }
+}
+
+/** Like scan, but ends early if messages are lost in delivery. */
+async function* readFrom(
+  nats: Pick<NatsLink, 'connection'>,
+  jsm: JetStreamManager,
+  subject: string,
+  from: number,
+  { withBodies = false }: Options,
+): AsyncGenerator<JsMsg> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: from,
@@ -39,17 +65,13 @@ export async function* scan(
 
 async function* readAll(consumer: Consumer, maxMessages: number): AsyncGenerator<JsMsg> {
   for (let pending = (await consumer.info(true)).num_pending; pending > 0; ) {
-    const max_messages = Math.min(pending, maxMessages)
-    const messages = await consumer.fetch({ max_messages, expires: FETCH_EXPIRES_MS })
-    let isEmpty = true
-    for await (const message of messages) {
-      isEmpty = false
+    let missing = Math.min(pending, maxMessages)
+    for await (const message of await consumer.fetch({ max_messages: missing, expires: FETCH_EXPIRES_MS })) {
+      missing -= 1
       pending = message.info.pending
       yield message
     }
-    if (!isEmpty) continue
-    // Messages that were pending at the start may have been removed since.
-    pending = (await consumer.info()).num_pending
-    if (pending > 0) throw new Error('the messages were not delivered')
+    // After a timeout, the server considers messages as delivered that were still on their way to this process.
+    if (missing > 0) return
   }
 }
