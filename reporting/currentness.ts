@@ -1,5 +1,5 @@
 import type { Counting, CountingState } from '../shared/contracts/counting.ts'
-import type { LogPosition } from '../shared/contracts/position.ts'
+import { type LogPosition, sequenceIn } from '../shared/contracts/position.ts'
 import { createLagMeter } from '../shared/event-log/lag-meter.ts'
 import type { CountStore, ReportObserver } from './count-store.ts'
 
@@ -60,7 +60,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         currentUntil = Number.POSITIVE_INFINITY
         return
       }
-      const sequence = position && position.incarnation === incarnation ? position.sequence : 0
+      const sequence = sequenceIn(incarnation, position)
       // The log may have grown since the last report, so the counts have to catch up again.
       if (isServing && !isCurrent()) {
         isServing = false

@@ -18,7 +18,7 @@ export type NumberedBatch<Item extends Numbered = View> = {
   rejected?: RejectedRange[] | undefined
 }
 
-export type Deduplicated<Item extends Numbered = View> = {
+type Deduplicated<Item extends Numbered = View> = {
   /** The views that are not duplicates. */
   views: Item[]
   /** The serials of views that the log acknowledged but lost. */

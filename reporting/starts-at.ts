@@ -1,4 +1,4 @@
-import type { LogPosition } from '../shared/contracts/position.ts'
+import { isSamePosition, type LogPosition } from '../shared/contracts/position.ts'
 import type { CountBatch } from './count-store.ts'
 
 type Start = Pick<CountBatch, 'incarnation' | 'after' | 'leaving'>
@@ -10,8 +10,4 @@ type Start = Pick<CountBatch, 'incarnation' | 'after' | 'leaving'>
 export function startsAt(position: LogPosition | undefined, { incarnation, after, leaving }: Start): boolean {
   if (incarnation === position?.incarnation) return after === position.sequence
   return after === 0 && isSamePosition(leaving, position)
-}
-
-function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
-  return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
 }

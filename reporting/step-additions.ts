@@ -43,8 +43,7 @@ function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: Ti
   for (const view of views) {
     const at = startOf(step, view.at)
     if (at !== start) {
-      counts = steps.get(at) ?? new Map()
-      steps.set(at, counts)
+      counts = steps.getOrInsertComputed(at, () => new Map())
       start = at
     }
     add(counts, keyOf(view), view.views ?? 1, view.verdict === 'qualified' ? 1 : 0)

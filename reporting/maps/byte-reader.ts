@@ -22,7 +22,6 @@ export type ByteReader = {
   /** The next bytes, valid until the next call. */
   bytes(size: number): Uint8Array
   latin1(size: number): string
-  utf8(size: number): string
   /** Reads and discards the remaining content. */
   skip(): Promise<void>
   /** Verifies that everything has been read, and that the checksum at the end matches. */
@@ -92,10 +91,6 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
     latin1(length) {
       const from = take(length)
       return buffer.toString('latin1', from, from + length)
-    },
-    utf8(length) {
-      const from = take(length)
-      return buffer.toString('utf8', from, from + length)
     },
     async skip() {
       do {

@@ -120,20 +120,16 @@ async function readRecords(reader: ByteReader, header: CheckpointHeader, state: 
   await readSeries(reader, sizes.steps, (step) => state.series.add([step], clock))
   const { verdicts, early } = await readWatch(reader, header, { ...state, verdicts: unmarked })
   await reader.assertChecksum()
+  for (const { rule, pages } of judged) await restoreAll(pages, (page) => state.judge.restoreEncoded(page, rule))
+  await restoreAll(verdicts, state.verdicts.restore)
+  await restoreAll(keys, state.keys.restore)
+  if (state.watch) await restoreAll(early, state.watch.records.restore)
+}
+
+async function restoreAll<Page>(pages: Iterable<Page>, restore: (page: Page) => void): Promise<void> {
   const yieldIfDue = createYielder()
-  for (const { rule, pages } of judged) {
-    for (const page of pages) {
-      state.judge.restoreEncoded(page, rule)
-      await yieldIfDue()
-    }
-  }
-  for (const page of verdicts) {
-    state.verdicts.restore(page)
+  for (const page of pages) {
+    restore(page)
     await yieldIfDue()
   }
-  for (const page of keys) {
-    state.keys.restore(page)
-    await yieldIfDue()
-  }
-  for (const page of early) state.watch?.records.restore(page)
 }

@@ -1,7 +1,7 @@
 const PAGE_COUNTERS = 1_024
 
 /** Numbers from 0 to 2^53 - 1, by index. All are 0 at first. */
-export type Counters = {
+type Counters = {
   get(index: number): number
   /** Adds an amount to a counter, and returns the new value. */
   add(index: number, amount: number): number

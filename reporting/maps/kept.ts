@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import { count } from '../../shared/runtime/settings.ts'
 
 /** Each verdict or key takes about 100 bytes. */
@@ -15,16 +14,12 @@ export type Kept = { verdicts: number; keys: number; series?: number }
 export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }
 export const DEFAULT_SERIES_KEPT = 1_000_000
 
-export const verdictsKept = z
-  .string()
-  .regex(/^\d{1,9}$/, { error: `must be a number, 0 to ${MAX_KEPT}` })
-  .default(String(DEFAULT_KEPT.verdicts))
-  .transform(Number)
-  .refine((value) => value <= MAX_KEPT, { error: `must be a number, 0 to ${MAX_KEPT}` })
-  .meta({
-    description:
-      'Number of views whose verdicts are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
-  })
+export const verdictsKept = count(
+  DEFAULT_KEPT.verdicts,
+  'Number of views whose verdicts are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
+  MAX_KEPT,
+  0,
+)
 
 export const keysKept = count(
   DEFAULT_KEPT.keys,

@@ -9,7 +9,7 @@ const SLOT = 2
 type Shard = { slots: Uint32Array; size: number }
 
 /** Finds numbers by 32-bit hashes. Several numbers may have the same hash. */
-export type NumberIndex = {
+type NumberIndex = {
   /** The first number with this hash that `isWanted` accepts; -1 if there is none. */
   find(hash: number, isWanted: (number: number) => boolean): number
   add(hash: number, number: number): void

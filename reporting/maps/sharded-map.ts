@@ -6,7 +6,7 @@ import { createYielder } from '../../shared/runtime/yielder.ts'
  */
 const SHARD_BITS = 8
 
-export type ShardedMap<Value> = {
+type ShardedMap<Value> = {
   /** Determines each id's shard. A map with the same seed can restore ids shard by shard, in half the time. */
   seed: number
   get(id: string): Value | undefined

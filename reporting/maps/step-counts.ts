@@ -36,14 +36,6 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
   const steps = new Map<number, Counts>()
   let size = 0
 
-  function countsAt(at: number): Counts {
-    const existing = steps.get(at)
-    if (existing) return existing
-    const counts = { ids: new Map<string, number>(), numbers: new Float64Array(2), isFrozen: false }
-    steps.set(at, counts)
-    return counts
-  }
-
   function drop(at: number): void {
     size -= steps.get(at)?.ids.size ?? 0
     steps.delete(at)
@@ -52,7 +44,7 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
   return {
     add(at, additions) {
       if (additions.size === 0 || (since !== undefined && at < since)) return
-      const counts = countsAt(at)
+      const counts = steps.getOrInsertComputed(at, createCounts)
       const before = counts.ids.size
       for (const [id, count] of additions) addCount(counts, id, count)
       size += counts.ids.size - before
@@ -80,6 +72,10 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
       return { ids: counts.ids, size: counts.ids.size, numbers: counts.numbers }
     },
   }
+}
+
+function createCounts(): Counts {
+  return { ids: new Map(), numbers: new Float64Array(2), isFrozen: false }
 }
 
 /** Copies frozen counts. */

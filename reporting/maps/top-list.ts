@@ -1,6 +1,6 @@
 import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 
-export type TopList = {
+type TopList = {
   /** The first MAX_TOP ids by descending count, then by id. */
   list(): ViewCount[]
   /** Returns false if an id with at most this count cannot enter the list, so its exact count is not needed. */

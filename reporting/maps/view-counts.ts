@@ -12,7 +12,7 @@ import type { SeriesCounts, SeriesRange } from '../series.ts'
 import { startsAt } from '../starts-at.ts'
 import { toStepAdditions } from '../step-additions.ts'
 import { toTimedViews } from '../watch/watch-changes.ts'
-import { assertRoom, type Capacity, unlimited } from './capacity.ts'
+import { assertRoom, type Capacity } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 import { toExplanation } from './explanation.ts'
 import { recordVerdicts } from './record-verdicts.ts'
@@ -41,7 +41,7 @@ export type ViewCounts = {
 }
 
 /** The counts in memory, without any I/O. */
-export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
+export function createViewCounts(capacity: Capacity, state = createCountState()): ViewCounts {
   const { counts, viewers, keys, verdicts, totals, series, watch } = state
   const judge = createEngine(state)
 

@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch } from '../count-store.ts'
 import type { Verdicts } from '../engine.ts'
-import { DEFAULT_RULES, type RulesVersion, ruleSets, watchRuleOf } from '../rules/rule-sets.ts'
+import { type RulesVersion, ruleSets, watchRuleOf } from '../rules/rule-sets.ts'
 import { startsAt } from '../starts-at.ts'
 import { toBatchStatement } from './batch-statement.ts'
 import { COUNT_COLUMNS } from './count-statement.ts'
-import { ASYNCHRONOUS, type Rows, StatementError } from './database.ts'
+import { ASYNCHRONOUS, type Run, StatementError } from './database.ts'
 import { createJudges, type State } from './judges.ts'
-import { MAX_KEYS } from './keyed-views.ts'
 import { type KnownState, knows, toKnownQuery, toKnownState } from './known.ts'
 import { OtherRulesError } from './other-rules.ts'
 import { type Outcome, toOutcome } from './outcome.ts'
@@ -23,18 +22,17 @@ const MAX_CACHED_PRODUCERS = 10_000
 /** JIT compilation takes longer than the statement itself. Sorting ids for a join takes longer than hashing them. */
 const PLANNING = 'set local jit = off; set local enable_mergejoin = off;'
 
-type Run = (statements: string, timeoutMs: number) => Promise<Rows>
-export type Limits = { maxProducers?: number; maxIds?: number; maxKeys?: number }
+export type Limits = { maxProducers?: number | undefined; maxIds?: number | undefined; maxKeys: number }
 type Deps = Limits & {
   run: Run
   /** Runs statements even while the database is considered down. */
   probe: Run
   /** Creates the verdict partitions for the given days. */
   ensure: (days: readonly number[]) => Promise<void>
-  rules?: RulesVersion
+  rules: RulesVersion
 }
 
-export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
+type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
  * Applies each batch in one statement that compares and sets the position. Commits are asynchronous: if a crash loses a
@@ -46,10 +44,10 @@ export function createBatches({
   run,
   probe,
   ensure,
-  rules = DEFAULT_RULES,
+  rules,
   maxProducers = 100_000,
   maxIds = 1_000_000,
-  maxKeys = MAX_KEYS,
+  maxKeys,
 }: Deps) {
   const judges = createJudges({ run, rules: ruleSets[rules] })
   const watchRule = watchRuleOf(rules)

@@ -10,6 +10,7 @@ import {
 import type { LiveSource } from '../../shared/live/live-feed.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
 import type { CountedBy } from '../count-store.ts'
+import type { Run } from './database.ts'
 import { toLiteral } from './literals.ts'
 import { countColumns, toTopQuery } from './top.ts'
 
@@ -17,10 +18,9 @@ import { countColumns, toTopQuery } from './top.ts'
 const MIN_INTERVAL_MS = 250
 const TIMEOUT_MS = 1_000
 
-type Run = (statements: string, timeoutMs: number) => Promise<unknown[][]>
 type Publish = (event: LiveEvent) => void
 
-export type ChangeFeed = {
+type ChangeFeed = {
   follow: LiveSource
   /** Receives the latest version of the counts and, if known, when the database recorded it. */
   advance(version: number, changedAt?: string): void

@@ -55,7 +55,7 @@ export function insertIds(keys: readonly string[], generation: number): string {
 }
 
 /** The first entries of each top list, in the order of RANKINGS. */
-export type Tops = (Ranking & { top: readonly ViewCount[] })[]
+type Tops = (Ranking & { top: readonly ViewCount[] })[]
 
 /** Stores the state, and the rows that are derived from the counts. The current generation of known ids is 1. */
 export function insertRest(

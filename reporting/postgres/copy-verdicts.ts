@@ -89,9 +89,7 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position, cloc
       await addPartition(toDay(row.clock))
       await addDay(toDay(row.clock), record)
       const origin = await originOf(record.incarnation)
-      const originRows = rows.get(origin) ?? []
-      originRows.push(row)
-      rows.set(origin, originRows)
+      rows.getOrInsertComputed(origin, () => []).push(row)
     }
     for (const [origin, originRows] of rows) await send(insertVerdicts(originRows, origin))
   }

@@ -1,11 +1,11 @@
-import type { LogPosition } from '../../shared/contracts/position.ts'
+import { isSamePosition, type LogPosition } from '../../shared/contracts/position.ts'
 import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { CountState } from '../maps/count-state.ts'
 import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
+import { type FrozenSeries, thawSteps } from '../maps/series-map.ts'
 import { countViewers, hashesOf } from '../maps/viewer-set.ts'
-import { copySeries } from './copy-series.ts'
 import {
   insertCounts,
   insertIds,
@@ -16,7 +16,9 @@ import {
 } from './copy-statements.ts'
 import { assertJudgedKept, copyVerdicts, keyedViewsOf } from './copy-verdicts.ts'
 import { openDatabase, type Send, StatementError } from './database.ts'
+import { toLiteral } from './literals.ts'
 import { migrate } from './migrate.ts'
+import { insertSeries, toSeriesRows } from './series.ts'
 import { parsePosition } from './state.ts'
 import { RANKINGS } from './top.ts'
 
@@ -104,6 +106,16 @@ async function copyIfEmpty(
   return undefined
 }
 
+/** Copies the series, and the start times of the per-asset counts. */
+async function copySeries(send: Send, series: FrozenSeries): Promise<void> {
+  for (const rows of toChunks(toSeriesRows(thawSteps(series)))) await send(insertSeries(rows))
+  const { hour, day } = series.since
+  await send(
+    `update reporting.state set series_hour_since = ${toLiteral(hour)}, series_day_since = ${toLiteral(day)};
+      analyze reporting.series`,
+  )
+}
+
 type Existing = { position: LogPosition | undefined; views: number; assets: number; users: number }
 
 /** Reads the existing counts, and locks the state until the transaction ends, so that nothing is counted meanwhile. */
@@ -118,9 +130,8 @@ async function readExisting(send: Send): Promise<Existing | undefined> {
 }
 
 function isSame({ position, views, assets, users }: Existing, { counts, ...frozen }: FrozenState): boolean {
-  const hasSamePosition =
-    position?.incarnation === frozen.position?.incarnation && position?.sequence === frozen.position?.sequence
-  return hasSamePosition && views === frozen.views && assets === counts.asset.size && users === counts.user.size
+  const isSameState = isSamePosition(position, frozen.position) && views === frozen.views
+  return isSameState && assets === counts.asset.size && users === counts.user.size
 }
 
 function describe({ position, views }: Existing): string {

@@ -9,7 +9,7 @@ import { candidatesColumn, cutColumns, RANKINGS, type Ranking } from './top.ts'
 import { toViewerWrites } from './viewers.ts'
 
 /** A view, with its time in milliseconds since 1970. A view that is not in the log has no verdict. */
-export type CountedView = Play & { at: number; verdict?: Verdict }
+type CountedView = Play & { at: number; verdict?: Verdict }
 
 type Change = {
   /** An assignment for each column of the state that changes. */
@@ -68,7 +68,7 @@ const COUNTED = [
   ...RANKINGS.map(({ by, of }) => `(select ${candidatesColumn(of)} from ${by}_size)`),
 ]
 
-export function isQualified({ verdict }: CountedView): boolean {
+function isQualified({ verdict }: CountedView): boolean {
   return verdict === 'qualified'
 }
 

@@ -53,6 +53,8 @@ export class ReadOnlyError extends Error {
 export type Rows = QueryArrayResult<unknown[]>['rows']
 /** Runs statements, and returns the rows of the last one. */
 export type Send = (statements: string) => Promise<Rows>
+/** Runs statements in one transaction, and returns the rows of the last one. */
+export type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 export type Usage = { busy: number; idle: number; waiting: number }
 
 export type Database = AsyncDisposable & {

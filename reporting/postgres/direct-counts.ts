@@ -5,7 +5,7 @@ import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { toStepAdditions } from '../step-additions.ts'
 import { toCountStatement } from './count-statement.ts'
-import { ASYNCHRONOUS } from './database.ts'
+import { ASYNCHRONOUS, type Run } from './database.ts'
 import { toIdArray, toLiteral } from './literals.ts'
 import { toSeriesWrites } from './series.ts'
 
@@ -13,8 +13,6 @@ const TIMEOUT_MS = 4_000
 const MAX_CONFIRMED = 1_000
 /** An arbitrary number that no other program uses for an advisory lock in the same database. */
 const LOCK = 7_305_813_420_952
-
-type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
 
 /** How long a receipt may wait for its confirmation. */
 export const RECEIPT_SECONDS = 60

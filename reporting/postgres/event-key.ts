@@ -5,7 +5,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 const HALF = 8
 
 /** How an event id is indexed. `id` is empty if the key alone identifies the event; otherwise, ids may share a key. */
-export type EventKey = { key: string; id: string }
+type EventKey = { key: string; id: string }
 
 /**
  * Returns the key for an event id, as a 16-byte UUID. A UUID is its own key. The key for any other id ends with the

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { createJudge, type Judge } from '../rules/judge.ts'
 import { isWatchRule, type Rule } from '../rules/view-rule.ts'
-import type { Rows } from './database.ts'
+import type { Run } from './database.ts'
 import { toEventId } from './event-key.ts'
 import type { KnownState } from './known.ts'
 
@@ -17,7 +17,6 @@ const FIRST_SPAN_MS = 250
 /** Limits the span of a page, because later verdicts may be denser. */
 const MAX_SPAN_MS = 2_000
 
-type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = { run: Run; rules: readonly Rule[] }
 
 /**

@@ -4,7 +4,7 @@ import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { CHANGED_AT } from './change-feed.ts'
-import type { Database, Rows } from './database.ts'
+import type { Database, Run } from './database.ts'
 import { createFence, toFenceColumns } from './fence.ts'
 import { IS_CURRENT, migrate } from './migrate.ts'
 import { assertRules } from './other-rules.ts'
@@ -18,7 +18,7 @@ const LOOK_INTERVAL_MS = 1_000
 const COLD_START_MS = 5_000
 
 /** Postgres as a dependency: migrated in the background, and polled for changes that other instances made. */
-export type Link = AsyncDisposable & {
+type Link = AsyncDisposable & {
   state(): DependencyState
   /** Why Postgres is down. */
   reason(): string | undefined
@@ -28,7 +28,7 @@ export type Link = AsyncDisposable & {
    * Runs statements in one transaction. Fails immediately while Postgres is down.
    * @throws UnavailableError
    */
-  run(statements: string, timeoutMs: number): Promise<Rows>
+  run: Run
 }
 
 type Deps = {

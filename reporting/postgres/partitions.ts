@@ -1,4 +1,4 @@
-import { ASYNCHRONOUS, type Rows } from './database.ts'
+import { ASYNCHRONOUS, type Run } from './database.ts'
 
 const DAY_MS = 86_400_000
 const TIMEOUT_MS = 4_000
@@ -12,7 +12,6 @@ const MAX_DELETED = 5_000
  */
 const MAX_SUMMARIZED = 31
 
-type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = {
   run: Run
   /** How long verdicts are kept. */

@@ -24,6 +24,7 @@ import { MAX_CANDIDATES, RANKINGS, toCut } from './top.ts'
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
 const VERDICTS_MAX_AGE_MS = 90 * 86_400_000
+
 export type PostgresCountStore = CountStore &
   AsyncDisposable & {
     state(): DependencyState
@@ -31,7 +32,7 @@ export type PostgresCountStore = CountStore &
     usage(): Usage
   }
 
-type Options = Limits & {
+type Options = Partial<Limits> & {
   /** A URL for each database host. */
   urls: readonly Secret[]
   maxConnections: number
@@ -68,8 +69,8 @@ export function openPostgresCountStore({
     probe: database.run,
     ensure: partitions.ensure,
     rules,
-    ...(maxProducers && { maxProducers }),
-    ...(maxIds && { maxIds }),
+    maxProducers,
+    maxIds,
     maxKeys,
   })
 

@@ -1,6 +1,6 @@
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { MAX_EARLY_REPORTS } from '../watch/watch-time.ts'
-import { ASYNCHRONOUS, type Rows } from './database.ts'
+import { ASYNCHRONOUS, type Run } from './database.ts'
 import { RECEIPT_SECONDS } from './direct-counts.ts'
 import type { createPartitions } from './partitions.ts'
 import { toSeriesPruning } from './series.ts'
@@ -11,7 +11,7 @@ const TIMEOUT_MS = 4_000
 const MAX_PRUNED = 5_000
 
 type Deps = {
-  run: (statements: string, timeoutMs: number) => Promise<Rows>
+  run: Run
   partitions: Pick<ReturnType<typeof createPartitions>, 'maintain'>
   maxKeys: number
   intervalMs?: number

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { toNullablePosition } from '../../shared/contracts/position.ts'
 import type { CountLookup, Counts, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy, CountStore } from '../count-store.ts'
-import { DEFAULT_RULES, type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
+import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import type { Rows } from './database.ts'
 import { toExplanation, toExplanationQueries, toTime } from './explanations.ts'
 import { toKeyedKey } from './keyed-views.ts'
@@ -28,7 +28,7 @@ type Reads = Pick<
 >
 
 /** Reads the counts. Each read is a single statement, and so sees a single snapshot. */
-export function createReads(read: (query: string) => Promise<Rows>, rules: RulesVersion = DEFAULT_RULES): Reads {
+export function createReads(read: (query: string) => Promise<Rows>, rules: RulesVersion): Reads {
   const hasWatch = watchRuleOf(rules) !== undefined
 
   return {

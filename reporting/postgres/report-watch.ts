@@ -4,7 +4,7 @@ import type { State } from './state.ts'
 /** At startup, a report older than this is stale, because queue-listener reports every 500 ms. */
 const FRESH_MS = 1_000
 
-export type ReportWatch = {
+type ReportWatch = {
   /** Receives the state that a statement of this instance returned. */
   take(state: State): void
   /** Starts a poll. Returns a function that receives the polled state. */

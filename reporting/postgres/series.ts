@@ -43,7 +43,7 @@ export function toSeriesWrites(additions: Iterable<StepAddition>, of: Kind = OF_
 
 const OF_VIEWS: Kind = { name: 'series', codes: CODES }
 
-export type SeriesRow = { step: string; at: number; assetId: string; views: number; qualified: number }
+type SeriesRow = { step: string; at: number; assetId: string; views: number; qualified: number }
 
 /** The rows are sorted within each step, so that adjacent index entries are updated together. */
 export function* toSeriesRows(additions: Iterable<StepAddition>, codes: Codes = CODES): Generator<SeriesRow> {

@@ -28,12 +28,10 @@ function toPairs(views: readonly CountedView[]): [assetId: string, hash: number]
   const byAsset = new Map<string, Set<number>>()
   for (const { assetId, userId, verdict } of views) {
     if (!verdict) continue
-    const hashes = byAsset.get(assetId) ?? new Set()
-    byAsset.set(assetId, hashes.add(hashViewer(userId)))
+    byAsset.getOrInsertComputed(assetId, () => new Set()).add(hashViewer(userId))
   }
   const sorted = [...byAsset].sort(([a], [b]) => (a < b ? -1 : 1))
-  const toPair =
-    (assetId: string) =>
-    (hash: number): [string, number] => [assetId, hash]
-  return sorted.flatMap(([assetId, hashes]) => [...hashes].sort((a, b) => a - b).map(toPair(assetId)))
+  return sorted.flatMap(([assetId, hashes]) =>
+    [...hashes].sort((a, b) => a - b).map((hash): [string, number] => [assetId, hash]),
+  )
 }

@@ -41,10 +41,10 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
 /** Counts the waiting views by second. When a second's views close, adds them to the counts by reason. */
 function toWaitingWrites(rule: WatchRule, known: KnownState, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
-  const [closed, open] = [true, false].map((isClosed) =>
-    changes.filter(([second]) => hasClosed(second, next.clock) === isClosed),
+  const { open = [], closed = [] } = Object.groupBy(changes, ([second]) =>
+    hasClosed(second, next.clock) ? 'closed' : 'open',
   )
-  return [...toOpenWrites(open ?? []), ...toClosedWrites(rule, closed ?? [], { known, clock: next.clock })]
+  return [...toOpenWrites(open), ...toClosedWrites(rule, closed, { known, clock: next.clock })]
 }
 
 type Changes = [second: number, change: Waiting][]

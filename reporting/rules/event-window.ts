@@ -23,7 +23,7 @@ import type { RuleEvent, ViewRule } from './view-rule.ts'
 const BUCKETS = 2 ** 20
 
 /** The events that a rule remembers. Their clocks never go backwards. */
-export type EventWindow = {
+type EventWindow = {
   /** Adds an event, and returns the last earlier events with the same key, in log order. */
   add(event: RuleEvent, clock: number): readonly RuleEvent[]
   restore(judged: Judged): void

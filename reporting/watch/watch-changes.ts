@@ -13,9 +13,7 @@ export function toWaitingChanges({ views, grown }: Pick<Verdicts, 'views' | 'gro
   const changes: WaitingChanges = new Map()
 
   function add(clock: number, watchedMs: number | undefined, by: number): void {
-    const second = toSecond(clock)
-    const change = changes.get(second) ?? { unreported: 0, reported: 0 }
-    changes.set(second, change)
+    const change = changes.getOrInsertComputed(toSecond(clock), () => ({ unreported: 0, reported: 0 }))
     change[watchedMs === undefined ? 'unreported' : 'reported'] += by
   }
 

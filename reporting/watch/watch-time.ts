@@ -38,7 +38,7 @@ export type OpenView = RuleEvent & WatchTime
 export type EarlyReport = { viewId: string; assetId: string; userId: string; ms: number; clock: number }
 
 /** The reports whose views are not in the log yet. The last MAX_EARLY_REPORTS are kept. */
-export type EarlyReports = {
+type EarlyReports = {
   /** The last report of the same view, asset and user. */
   find(play: Omit<EarlyReport, 'ms' | 'clock'>): EarlyReport | undefined
   add(report: EarlyReport): void

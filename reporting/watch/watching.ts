@@ -13,7 +13,7 @@ export type Growth = { view: OpenView; beforeMs: number | undefined }
 type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; duration?: number | undefined }
 
 /** Applies the reports of one batch, in log order. */
-export type Watching = {
+type Watching = {
   /** Adds a view after it has been judged. */
   add(view: BatchView): void
   /** @returns why the report has no effect; undefined if it takes effect */
@@ -28,11 +28,6 @@ export function createWatching({ rule, early, find }: WatchState): Watching {
   const earlier = new Map<string, OpenView | undefined>()
   /** The earlier views whose watch times have grown, and their watch times before the batch. */
   const before = new Map<OpenView, number | undefined>()
-
-  function findEarlier(id: string): OpenView | undefined {
-    if (!earlier.has(id)) earlier.set(id, find(id))
-    return earlier.get(id)
-  }
 
   function raise(view: BatchView | OpenView, ms: number): void {
     if (view.watchedMs !== undefined && view.watchedMs >= ms) return
@@ -55,7 +50,7 @@ export function createWatching({ rule, early, find }: WatchState): Watching {
     },
     report({ viewId, assetId, userId, seconds }, clock) {
       const ms = toMs(seconds)
-      const view = batchViews.get(viewId) ?? findEarlier(viewId)
+      const view = batchViews.get(viewId) ?? earlier.getOrInsertComputed(viewId, find)
       if (!view || !isOpen(view.clock, clock)) {
         const previous = early.find({ viewId, assetId, userId })
         const greatest = previous && isOpen(previous.clock, clock) ? Math.max(previous.ms, ms) : ms

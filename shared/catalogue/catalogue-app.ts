@@ -23,7 +23,7 @@ const LOAD_WAIT_MS = 400
 const COLD_START_MS = 5_000
 
 /** What a service stores per asset, and the path and schemas of its routes. */
-export type CatalogueDefinition<Fields> = {
+type CatalogueDefinition<Fields> = {
   /** The route prefix, such as `/content`. */
   path: string
   /** An asset's stored fields; also the body of a POST. */

@@ -10,7 +10,7 @@ const EJECTION_MS = 1_000
 export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUntil: number }
 
 /** Load-balances calls across a service's instances. */
-export type Balancer = AsyncDisposable & {
+type Balancer = AsyncDisposable & {
   /**
    * Picks an instance by power of two choices: of two random instances, the one with fewer calls in flight. Ejected
    * instances are picked only if there are no others. Returns undefined if all instances have been tried.

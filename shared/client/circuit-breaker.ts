@@ -20,7 +20,7 @@ export class CircuitOpenError extends UpstreamError {
   override name = 'CircuitOpenError'
 }
 
-export type CircuitBreakerClient = ServiceClient & { circuit: () => Circuit }
+type CircuitBreakerClient = ServiceClient & { circuit: () => Circuit }
 
 /**
  * A client that stops calling a failing service: calls fail immediately with CircuitOpenError, and every half second

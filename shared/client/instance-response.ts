@@ -5,7 +5,7 @@ import { requestJson } from './request-json.ts'
 /** One instance's response; undefined if it did not respond. */
 export type InstanceResponse = { url: string; response: { status: number; body: unknown } | undefined }
 
-export type InstanceRequest = { path: string; headers: Record<string, string>; signal: AbortSignal }
+type InstanceRequest = { path: string; headers: Record<string, string>; signal: AbortSignal }
 
 /** Sends a GET to one instance, without retries or a recorded span. Never throws, and never ejects an instance. */
 export async function readInstance(

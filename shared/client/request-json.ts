@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 
-export type JsonRequest = Pick<Dispatcher.DispatchOptions, 'path' | 'headers' | 'body'> & {
+type JsonRequest = Pick<Dispatcher.DispatchOptions, 'path' | 'headers' | 'body'> & {
   method: 'GET' | 'POST'
   signal: AbortSignal
 }

@@ -39,3 +39,12 @@ export function fromNullablePosition(position: Position | null): LogPosition | u
 export function toLogPosition({ stream, sequence }: Position): LogPosition {
   return { incarnation: stream, sequence }
 }
+
+export function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
+  return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
+}
+
+/** The sequence up to which a reader at `position` has read this incarnation of the log. */
+export function sequenceIn(incarnation: string, position: LogPosition | undefined): number {
+  return position?.incarnation === incarnation ? position.sequence : 0
+}

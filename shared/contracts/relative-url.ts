@@ -1,5 +1,5 @@
 /** A relative URL, split at its query and fragment (RFC 3986, section 4.2). */
-export type RelativeUrl = { path: string; query: string; fragment: string }
+type RelativeUrl = { path: string; query: string; fragment: string }
 
 export function splitRelativeUrl(url: string): RelativeUrl {
   const [, path = '', query = '', fragment = ''] = /^([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(url) ?? []

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Problem } from './status.ts'
 import { View } from './view.ts'
 
-export const TraceId = z
+const TraceId = z
   .string()
   .regex(/^[\da-f]{32}$/, { error: 'must be 32 lowercase hexadecimal digits' })
   .meta({ description: 'A trace id (W3C Trace Context)', examples: ['4bf92f3577b34da6a3ce929d0e0e4736'] })

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events'
 import { READINESS } from '../contracts/probes.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -19,7 +20,7 @@ const RENEW_MS = 1_000
 const TIMEOUT = withTimeout(2_000)
 const CHECK = { interval: '2s', timeout: '1s', deregistercriticalserviceafter: '1m' }
 
-export type ConsulDiscovery = Discovery & { state: () => DependencyState }
+type ConsulDiscovery = Discovery & { state: () => DependencyState }
 
 type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
 
@@ -78,12 +79,10 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
     const watch = consul.watch({ method: consul.health.service, options })
     watch.on('change', onChange)
     watch.on('error', reject)
-    const stop = () => resolve()
-    shutdown.signal.addEventListener('abort', stop)
+    using _ = addAbortListener(shutdown.signal, () => resolve())
     try {
       await promise
     } finally {
-      shutdown.signal.removeEventListener('abort', stop)
       watch.end()
     }
   }

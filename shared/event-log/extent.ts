@@ -1,4 +1,4 @@
-import type { LogPosition } from '../contracts/position.ts'
+import { type LogPosition, sequenceIn } from '../contracts/position.ts'
 
 /**
  * The sequences that a log retains. `first` is the sequence of the oldest message, or one more than `last` in an empty
@@ -28,7 +28,7 @@ export function missingAfter(
   after: LogPosition | undefined,
   { incarnation, first }: LogExtent,
 ): SequenceRange | undefined {
-  const read = after?.incarnation === incarnation ? after.sequence : 0
+  const read = sequenceIn(incarnation, after)
   return first > read + 1 ? { from: read + 1, to: first - 1 } : undefined
 }
 

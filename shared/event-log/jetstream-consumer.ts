@@ -1,20 +1,31 @@
 import { AckPolicy, type Consumer, type ConsumerInfo, DeliverPolicy, type JetStreamManager, nanos } from 'nats'
 import type { NatsLink } from '../nats/link.ts'
 import type { LogExtent } from './extent.ts'
-import { STREAM, VIEWS } from './stream.ts'
+import { STREAM } from './stream.ts'
 
-const CONSUMER_IDLE_MS = 60_000
+type Options = {
+  subject: string
+  /** The sequence of the first message to read. */
+  from: number
+  /** The server removes the consumer once it has been idle for this long. */
+  idleMs: number
+  /** If true, messages are delivered without their bodies. */
+  headersOnly?: boolean
+}
 
-/**
- * An ephemeral consumer without acknowledgements. The server removes the consumer once it has been idle for too long.
- */
-export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
+/** An ephemeral consumer without acknowledgements. */
+export async function createConsumer(
+  nats: Pick<NatsLink, 'connection'>,
+  jsm: JetStreamManager,
+  { subject, from, idleMs, headersOnly = false }: Options,
+): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: startSequence,
-    filter_subject: VIEWS,
+    opt_start_seq: from,
+    filter_subject: subject,
     ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(CONSUMER_IDLE_MS),
+    inactive_threshold: nanos(idleMs),
+    headers_only: headersOnly,
     mem_storage: true,
     num_replicas: 1,
   })

@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events'
 import type { JsMsg } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
@@ -13,7 +14,7 @@ import { createConsumer, findEnd } from './jetstream-consumer.ts'
 import type { LogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
 import { skipped } from './skipped-views.ts'
-import { ensureStream, producerOf, type StreamOptions, storedAt } from './stream.ts'
+import { ensureStream, producerOf, type StreamOptions, storedAt, VIEWS } from './stream.ts'
 import { extentOf } from './stream-status.ts'
 import { type DecodedViews, decodeViews } from './view-events.ts'
 
@@ -21,6 +22,7 @@ import { type DecodedViews, decodeViews } from './view-events.ts'
 const FETCH_MESSAGES = 256
 /** Bounds how long a deleted stream goes undetected, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
+const IDLE_MS = 60_000
 const CLOSE_TIMEOUT_MS = 200
 
 /**
@@ -53,7 +55,7 @@ export function createJetStreamReader({
     const stream = await ensureStream(jsm, options)
     const extent = extentOf(stream)
     const start = toStart(after, extent)
-    const consumer = await createConsumer(nats, jsm, start.after + 1)
+    const consumer = await createConsumer(nats, jsm, { subject: VIEWS, from: start.after + 1, idleMs: IDLE_MS })
     await index.refresh()
     await index.cleanUp()
     return { start, extent, consumer, deadLetters: openWriter() }
@@ -101,9 +103,7 @@ export function createJetStreamReader({
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })
-        const stop = () => messages.stop()
-        ended.addEventListener('abort', stop, { once: true })
-        if (ended.aborted) stop()
+        using _ = addAbortListener(ended, () => messages.stop())
         const before = delivered
         for await (const message of messages) {
           delivered += 1
@@ -127,7 +127,6 @@ export function createJetStreamReader({
             yield batch.take(pending)
           }
         }
-        ended.removeEventListener('abort', stop)
         if (delivered === before && !ended.aborted) {
           const end = await health.observeRead(findEnd(consumer, { delivered, reached, readExtent }))
           advance(end, end > reached)

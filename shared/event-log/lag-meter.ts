@@ -1,4 +1,4 @@
-export type LagMeter = {
+type LagMeter = {
   /** Records the sequence up to which the reader has counted, and the sequence of the last message in the log. */
   observe(counted: number, end: number): void
   /** The lag in milliseconds. Infinite until the reader first reaches a mark; see createLagMeter. */

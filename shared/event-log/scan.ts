@@ -1,15 +1,14 @@
-import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, nanos } from 'nats'
+import type { Consumer, JetStreamManager, JsMsg } from 'nats'
 import { nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
+import { createConsumer } from './jetstream-consumer.ts'
 import { STREAM } from './stream.ts'
 
 const FETCH_MESSAGES = 1_000
 /** Fewer messages per pull than without bodies, because a message with its body may be as large as 1 MiB. */
 const FETCH_BODIES = 100
 const FETCH_EXPIRES_MS = 2_000
-const CONSUMER_IDLE_MS = 10_000
-
-type Options = { withBodies?: boolean }
+const IDLE_MS = 10_000
 
 /**
  * Yields the messages on a subject from a sequence up to the current end, by default without their bodies.
@@ -20,15 +19,20 @@ export async function* scan(
   jsm: JetStreamManager,
   subject: string,
   from: number,
-  options: Options = {},
+  { withBodies = false }: { withBodies?: boolean } = {},
 ): AsyncGenerator<JsMsg> {
   let next = from
   // Creating a consumer costs more than this check, and usually there are no new messages.
   while (await nextMessage(jsm, STREAM, subject, next)) {
     const start = next
-    for await (const message of readFrom(nats, jsm, subject, start, options)) {
-      next = message.seq + 1
-      yield message
+    const consumer = await createConsumer(nats, jsm, { subject, from: next, idleMs: IDLE_MS, headersOnly: !withBodies })
+    try {
+      for await (const message of readAll(consumer, withBodies ? FETCH_BODIES : FETCH_MESSAGES)) {
+        next = message.seq + 1
+        yield message
+      }
+    } finally {
+      await consumer.delete().catch(() => false)
     }
     // The messages may have been removed since the check.
     if (next === start && (await nextMessage(jsm, STREAM, subject, next))) {
@@ -37,32 +41,7 @@ export async function* scan(
   }
 }
 
-/** Like scan, but ends early if messages are lost in delivery. */
-async function* readFrom(
-  nats: Pick<NatsLink, 'connection'>,
-  jsm: JetStreamManager,
-  subject: string,
-  from: number,
-  { withBodies = false }: Options,
-): AsyncGenerator<JsMsg> {
-  const { name } = await jsm.consumers.add(STREAM, {
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: from,
-    filter_subject: subject,
-    ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(CONSUMER_IDLE_MS),
-    headers_only: !withBodies,
-    mem_storage: true,
-    num_replicas: 1,
-  })
-  try {
-    const consumer = await nats.connection().jetstream().consumers.get(STREAM, name)
-    yield* readAll(consumer, withBodies ? FETCH_BODIES : FETCH_MESSAGES)
-  } finally {
-    await jsm.consumers.delete(STREAM, name).catch(() => false)
-  }
-}
-
+/** Ends early if messages are lost in delivery. */
 async function* readAll(consumer: Consumer, maxMessages: number): AsyncGenerator<JsMsg> {
   for (let pending = (await consumer.info(true)).num_pending; pending > 0; ) {
     let missing = Math.min(pending, maxMessages)

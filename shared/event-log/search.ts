@@ -1,11 +1,11 @@
-import type { LogPosition } from '../contracts/position.ts'
+import { type LogPosition, sequenceIn } from '../contracts/position.ts'
 import type { View } from '../contracts/view.ts'
 import type { FoundEvent, Search } from './event-log.ts'
 import type { LogExtent } from './extent.ts'
 import { skipped } from './skipped-views.ts'
 import { decodeViews } from './view-events.ts'
 
-export type SearchRange = { from: number; through: number; isComplete: boolean }
+type SearchRange = { from: number; through: number; isComplete: boolean }
 
 /** The newest retained messages after a position, at most `maxMessages`. */
 export function toSearchRange(
@@ -13,7 +13,7 @@ export function toSearchRange(
   { incarnation, first, last }: LogExtent,
   maxMessages: number,
 ): SearchRange {
-  const read = after?.incarnation === incarnation ? after.sequence : 0
+  const read = sequenceIn(incarnation, after)
   const from = Math.max(read + 1, first, last - maxMessages + 1)
   return { from, through: last, isComplete: from === read + 1 }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import { z } from 'zod'
+import { sequenceIn } from '../contracts/position.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toReason } from '../runtime/reason.ts'
 import { openSqlite } from '../runtime/sqlite.ts'
@@ -93,13 +94,13 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       },
     }),
     async *read(after, signal) {
-      const isNew = after?.incarnation !== incarnation
-      let read = isNew ? 0 : after.sequence
+      let read = sequenceIn(incarnation, after)
       const retained = extent()
       const { first, last } = retained
       if (read > last) throw new LogRolledBackError(`the log ends at ${last}, before the position ${read}`)
       assertReachesBack(after, retained)
-      const batch = createBatchBuilder({ incarnation, after: read, first, leaving: isNew ? after : undefined })
+      const leaving = after?.incarnation === incarnation ? undefined : after
+      const batch = createBatchBuilder({ incarnation, after: read, first, leaving })
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
@@ -136,7 +137,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
     },
     extent: async () => extent(),
     async backlog(after) {
-      const row = selectBacklog.get(after?.incarnation === incarnation ? after.sequence : 0)
+      const row = selectBacklog.get(sequenceIn(incarnation, after))
       return { messages: Number(row?.messages), since: row?.since ? new Date(String(row.since)) : undefined }
     },
     async [Symbol.asyncDispose]() {

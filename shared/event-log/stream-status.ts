@@ -1,5 +1,5 @@
 import { type JetStreamManager, millis, type StreamInfo } from 'nats'
-import type { LogPosition } from '../contracts/position.ts'
+import { type LogPosition, sequenceIn } from '../contracts/position.ts'
 import { nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { createDeadLetterIndex } from './dead-letter-index.ts'
@@ -52,7 +52,7 @@ export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
 export async function readBacklog(jsm: JetStreamManager, after: LogPosition | undefined): Promise<Backlog> {
   const stream = await findStream(jsm)
   if (!stream) return { messages: 0, since: undefined }
-  const read = after?.incarnation === endOf(stream).incarnation ? after.sequence : 0
+  const read = sequenceIn(endOf(stream).incarnation, after)
   const first = await nextMessage(jsm, STREAM, VIEWS, read + 1)
   return { messages: first ? stream.state.last_seq - first.seq + 1 : 0, since: first?.time }
 }

@@ -39,21 +39,12 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
     includeEmptyPaths: true,
     exclude: ['/openapi.json', /^\/docs/],
   })
-  const used = schemesIn(document.paths ?? {})
-  for (const parameter of pathParametersIn(document.paths ?? {})) showExample(parameter)
+  const operations = Object.values(document.paths ?? {}).flatMap((path) => Object.values(path ?? {}).map(Object))
+  const parameters = operations.flatMap((operation) => operation.parameters ?? [])
+  for (const parameter of parameters.filter((given) => given.in === 'path')) showExample(parameter)
+  const used = new Set(operations.flatMap((operation) => operation.security ?? []).flatMap(Object.keys))
   const schemes = Object.fromEntries(Object.entries(securitySchemes).filter(([name]) => used.has(name)))
   return { ...document, components: { ...components, ...(used.size > 0 && { securitySchemes: schemes }) } }
-}
-
-/** The names of the security schemes that the operations refer to. */
-function schemesIn(paths: object): Set<string> {
-  const operations = Object.values(paths).flatMap((path) => Object.values(path ?? {}))
-  return new Set(operations.flatMap((operation) => Object(operation).security ?? []).flatMap(Object.keys))
-}
-
-function pathParametersIn(paths: object): Record<string, unknown>[] {
-  const operations = Object.values(paths).flatMap((path) => Object.values(path ?? {}))
-  return operations.flatMap((operation) => Object(operation).parameters ?? []).filter((given) => given.in === 'path')
 }
 
 /** Swagger UI fills in a parameter's example, but not the examples in the parameter's schema. */

@@ -30,7 +30,7 @@ type Operation = {
 }
 
 /** A response that is not JSON. */
-export type TextResponse = { type: string; example: string }
+type TextResponse = { type: string; example: string }
 
 type Response = z.ZodType | TextResponse
 

@@ -18,7 +18,7 @@ export async function discardBody(incoming: IncomingMessage): Promise<void> {
   await finished(incoming, { signal, cleanup: true }).catch(() => undefined)
 }
 
-export type ReceivedBody = Disposable & { body: Buffer }
+type ReceivedBody = Disposable & { body: Buffer }
 
 /**
  * Receives bodies that take up to `maxBytes` of memory in total. Only bytes that have arrived count, and only until the

@@ -21,7 +21,7 @@ const HEADERS = {
   connection: 'close',
 }
 
-export type EventStream<Channel> = {
+type EventStream<Channel> = {
   /**
    * Subscribes the requesting client to a channel, and sends it the text that `first` returns.
    * @throws UnavailableError if there are too many subscribers, or the process is stopping

@@ -1,11 +1,10 @@
 import type { Context } from 'hono'
-import type { LiveEvent } from '../contracts/live.ts'
+import type { LiveChanges, LiveEvent, LiveSnapshot } from '../contracts/live.ts'
 import type { AppEnv } from '../http/app-env.ts'
 import { createThrottle } from '../runtime/throttle.ts'
 import type { Service } from '../service/service.ts'
 import { createEventStream } from './event-stream.ts'
 import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
-import { withoutUsers } from './without-users.ts'
 
 /** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
@@ -14,7 +13,7 @@ const KEEP_MS = 15_000
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 /** `public` events have no user ids. */
-export type Visibility = 'operations' | 'public'
+type Visibility = 'operations' | 'public'
 
 export type LiveFeed = {
   /**
@@ -84,4 +83,18 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: D
 function encode(numbered: NumberedEvent, visibility: Visibility): string {
   const { id, event, data } = visibility === 'public' ? withoutUsers(numbered) : numbered
   return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+/** Removes user ids from an event, for subscribers that may not see them. */
+function withoutUsers(numbered: NumberedEvent): NumberedEvent {
+  if (numbered.event === 'snapshot') return { ...numbered, data: snapshotWithoutUsers(numbered.data) }
+  return { ...numbered, data: changesWithoutUsers(numbered.data) }
+}
+
+function snapshotWithoutUsers(data: LiveSnapshot): LiveSnapshot {
+  return { ...data, top: { ...data.top, users: [] } }
+}
+
+function changesWithoutUsers({ qualified, ...data }: LiveChanges): LiveChanges {
+  return { ...data, users: {}, ...(qualified && { qualified: { ...qualified, users: {} } }) }
 }

@@ -34,7 +34,7 @@ export function toNatsAccess({ NATS_URL, NATS_CA: ca, NATS_CREDS, NATS_NKEY }: S
   const login = NATS_URL.find((url) => toLogin(url) !== undefined)
   const authenticators = [
     NATS_CREDS && (() => credsAuthenticator(readFileSync(NATS_CREDS))),
-    NATS_NKEY && (() => nkeyAuthenticator(toBytes(NATS_NKEY.reveal()))),
+    NATS_NKEY && (() => nkeyAuthenticator(Buffer.from(NATS_NKEY.reveal()))),
     login && (() => toAuthenticator(toLogin(login) ?? '')),
   ].filter((authenticate) => typeof authenticate === 'function')
   if (authenticators.length > 1) {
@@ -55,7 +55,7 @@ export function isCredsFile(path: string): boolean {
 
 export function isUserSeed(text: string): boolean {
   try {
-    return nkeys.fromSeed(toBytes(text)).getPublicKey().startsWith('U')
+    return nkeys.fromSeed(Buffer.from(text)).getPublicKey().startsWith('U')
   } catch {
     return false
   }
@@ -69,8 +69,4 @@ function toLogin(url: Secret): string | undefined {
 function toAuthenticator(login: string): Authenticator {
   const [user = '', pass] = login.split(':').map(decodeURIComponent)
   return pass === undefined ? tokenAuthenticator(user) : usernamePasswordAuthenticator(user, pass)
-}
-
-function toBytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text)
 }

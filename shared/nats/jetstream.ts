@@ -62,7 +62,7 @@ export function isTemporary(error: unknown): boolean {
   return error instanceof NatsDownError || isTimeout(error) || isNoResponders(error) || isWithoutLeader(error)
 }
 
-export function isWithoutLeader(error: unknown): boolean {
+function isWithoutLeader(error: unknown): boolean {
   return error instanceof NoLeaderError || hasCode(error, CLUSTER_NOT_AVAILABLE)
 }
 

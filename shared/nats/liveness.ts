@@ -1,5 +1,6 @@
+import { addAbortListener } from 'node:events'
+import { Socket } from 'node:net'
 import type { NatsConnection } from 'nats'
-import { countReceived } from './received-bytes.ts'
 import { createSilenceLimit } from './silence-limit.ts'
 
 const TICK_MS = 100
@@ -48,13 +49,25 @@ export async function untilLost(connection: NatsConnection, signal: AbortSignal)
   const timer = setInterval(tick, TICK_MS)
   const closed = connection.closed().then((error) => (error ? error.message : 'the server closed the connection'))
   const aborted = Promise.withResolvers<string>()
-  const onAbort = () => aborted.resolve('closing')
-  signal.addEventListener('abort', onAbort)
+  // The signal outlives the connection, and its listener would keep the connection in memory.
+  using _ = addAbortListener(signal, () => aborted.resolve('closing'))
   try {
     return await Promise.race([silent.promise, closed, aborted.promise])
   } finally {
     clearInterval(timer)
-    // The signal outlives the connection, and its listener would keep the connection in memory.
-    signal.removeEventListener('abort', onAbort)
   }
+}
+
+/**
+ * Counts the bytes that arrive over a connection, including those of incomplete messages. The client itself counts only
+ * complete messages, and hides its socket. If a version of the client keeps the socket elsewhere, counts messages
+ * instead.
+ */
+function countReceived(connection: NatsConnection): () => number {
+  let found: unknown = connection
+  for (const name of ['protocol', 'transport', 'socket']) {
+    found = typeof found === 'object' && found !== null ? Reflect.get(found, name) : undefined
+  }
+  const socket = found
+  return socket instanceof Socket ? () => socket.bytesRead : () => connection.stats().inMsgs
 }

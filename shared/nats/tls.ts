@@ -14,7 +14,7 @@ export class NatsTlsError extends Error {
 const CERTIFICATE = /CERT|SIGNATURE|^ERR_(TLS|SSL)_|^EPROTO$/
 
 /** If one server has the scheme tls://, all servers must use TLS, including those that the cluster announces. */
-export function requiresTls({ servers, ca }: NatsAccess): boolean {
+function requiresTls({ servers, ca }: NatsAccess): boolean {
   return ca !== undefined || servers.some((server) => /^tls:/i.test(server))
 }
 

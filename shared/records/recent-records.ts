@@ -32,9 +32,9 @@ export type RecordCodec<Item> = {
 export type RecentRecords<Item> = {
   /** Returns the record's number; undefined if no records are kept. */
   add(item: Item): number | undefined
-  /** The last record with this id that `isWanted` accepts. */
-  find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
-  /** Like `find`, but also returns the record's number. */
+  /** The last record with this id. */
+  find(id: string): Item | undefined
+  /** The last record with this id that `isWanted` accepts, and its number. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
   /** A number from 0 to 2^32 - 1 that is stored with a record. Unlike the record itself, the mark may change. */
   mark(number: number): number
@@ -141,7 +141,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
       if (!keeps || page.count === 1) dropOld()
       return next - 1
     },
-    find: (id, isWanted) => locate(id, isWanted)?.item,
+    find: (id) => locate(id)?.item,
     locate,
     mark: (number) => pageOf(number)?.marks?.[number % PAGE_RECORDS] ?? 0,
     setMark(number, mark) {

@@ -7,7 +7,7 @@ const MAX_BUCKETS = 2 ** 27
  * and each record refers to the previous record in its bucket. Entries are never removed: callers ignore numbers
  * that are too old. Numbers are kept modulo 2^32.
  */
-export type RecordIndex = {
+type RecordIndex = {
   /** Hashes an id to 32 bits. */
   hash: KeyedHash
   /** The number of the last record before `next` in the bucket for a hash; negative if there is none. */

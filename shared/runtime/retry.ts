@@ -1,7 +1,7 @@
 import { ExponentialBackoff, halfJitterGenerator } from 'cockatiel'
 import { sleep } from './sleep.ts'
 
-export type RetryOptions = {
+type RetryOptions = {
   signal: AbortSignal
   /** Called after each failed attempt, with the error and the delay before the next attempt in milliseconds. */
   onFailure?: (error: unknown, delayMs: number) => void

@@ -6,7 +6,7 @@ import { metaOf } from './schema-meta.ts'
 import { type Secret, toSecret } from './secret.ts'
 
 /** The part of a setting that must never be printed: its whole value, or the credentials in its URLs. */
-export type Secrecy = 'value' | 'credentials'
+type Secrecy = 'value' | 'credentials'
 
 /** A secret setting's metadata, for `.meta()`. */
 export function secretMeta(description: string, secrecy: Secrecy = 'value') {

@@ -11,7 +11,7 @@ export type SettingsShape = Record<string, z.ZodType>
 export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
 
 /** Flags take precedence over environment variables, which take precedence over defaults. */
-export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
+type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 
 /** Every service's flags, and the environment variables that they override. */
 const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
@@ -107,17 +107,17 @@ export function optionalPort(description: string) {
 
 export const host = z.string().default('127.0.0.1').meta({ description: 'Address to listen on' })
 
-function countUpTo(max: number) {
-  const error = `must be a number, 1 to ${max}`
+function countUpTo(max: number, min = 1) {
+  const error = `must be a number, ${min} to ${max}`
   return z
     .string()
     .regex(/^\d{1,15}$/, { error })
-    .refine((text) => Number(text) >= 1 && Number(text) <= max, { error })
+    .refine((text) => Number(text) >= min && Number(text) <= max, { error })
 }
 
-/** A positive integer up to `max`. */
-export function count(fallback: number, description: string, max: number) {
-  return countUpTo(max).default(String(fallback)).transform(Number).meta({ description })
+/** An integer from `min` to `max`. */
+export function count(fallback: number, description: string, max: number, min?: number) {
+  return countUpTo(max, min).default(String(fallback)).transform(Number).meta({ description })
 }
 
 /** A positive integer up to `max`, or undefined if the setting is unset. */

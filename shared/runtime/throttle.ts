@@ -1,7 +1,7 @@
 /** The share of one core that throttled work may use. */
 const MAX_CPU_SHARE = 0.1
 
-export type Throttle = {
+type Throttle = {
   /** Schedules the work. Requests made before the work runs are coalesced. */
   request(): void
   /** Cancels scheduled work. */

@@ -1,6 +1,6 @@
 import type { Circuit, DependencyState, Readiness } from '../contracts/readiness.ts'
 
-export type Dependency = {
+type Dependency = {
   state: () => DependencyState | Promise<DependencyState>
   /** If true, the service is ready only while the dependency is up. */
   required: boolean | (() => boolean)

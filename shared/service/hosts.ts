@@ -16,7 +16,7 @@ export const allowedHosts = z
       'Names to accept in the Host header, besides loopback names, HOST and ADVERTISE_HOST; unset: any name if HOST is not loopback',
   })
 
-type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_HOST?: string | undefined }
+export type HostSettings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_HOST?: string | undefined }
 
 /**
  * Returns a function that accepts or rejects a request's Host header; undefined if every name is accepted.
@@ -24,7 +24,7 @@ type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_
  * The check prevents DNS rebinding: any web site could resolve its own name to 127.0.0.1. The browser would then treat
  * a service on loopback as part of the site, so the site's pages could use the service.
  */
-export function createHostCheck(settings: Settings): ((host: string) => boolean) | undefined {
+export function createHostCheck(settings: HostSettings): ((host: string) => boolean) | undefined {
   const { HOST, ALLOWED_HOSTS, ADVERTISE_HOST = HOST } = settings
   if (!ALLOWED_HOSTS && !isLoopback(HOST)) return undefined
   const names = new Set([HOST, ADVERTISE_HOST, ...(ALLOWED_HOSTS ?? [])].map((name) => toName(name)))

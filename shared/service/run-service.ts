@@ -26,11 +26,11 @@ export const SHUTDOWN_MS = 10_000
 
 type CommonShape = ReturnType<typeof commonSettings>
 /** The settings that every service has. */
-export type CommonSettings = Settings<CommonShape>
+type CommonSettings = Settings<CommonShape>
 export type ServiceSettings<Shape extends SettingsShape> = CommonSettings & Settings<Shape>
 
 /** A service: its settings, and a function that starts it with them. */
-export type ServiceDefinition<Shape extends SettingsShape> = {
+type ServiceDefinition<Shape extends SettingsShape> = {
   name: string
   port: number
   settings: Shape

@@ -1,17 +1,14 @@
 import type { Networks } from '../runtime/ip-address.ts'
 import { canServe } from './health.ts'
-import { createHostCheck } from './hosts.ts'
+import { createHostCheck, type HostSettings } from './hosts.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
-type Settings = {
+type Settings = HostSettings & {
   PORT: number
-  HOST: string
   CLIENT_CONNECTIONS?: number | undefined
   TRUSTED_PROXIES?: Networks | undefined
   REUSE_PORT?: boolean | undefined
-  ALLOWED_HOSTS?: string[] | undefined
-  ADVERTISE_HOST?: string | undefined
 }
 
 /**

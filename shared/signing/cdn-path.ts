@@ -4,7 +4,7 @@ import { UnsignableError } from './signer.ts'
 /** Bounds the CDN's work: to verify a URL, the CDN computes the signature of each parent directory. */
 const MAX_SEGMENTS = 32
 
-export type CdnPath = {
+type CdnPath = {
   /** Without a leading slash, percent-encoded the way that every client sends it. */
   path: string
   query: string

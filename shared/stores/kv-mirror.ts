@@ -24,7 +24,7 @@ export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
   log: Logger
 }
 
-export type KvMirror<Value> = AsyncDisposable & {
+type KvMirror<Value> = AsyncDisposable & {
   /** The bucket; undefined while its updates do not arrive. */
   bucket: () => KV | undefined
   /** Why the bucket's updates do not arrive, or why it does not store writes. */

@@ -8,7 +8,7 @@ import { createKvMirror, type MirrorOptions } from './kv-mirror.ts'
 import type { KvReplica } from './kv-replica.ts'
 import type { Store } from './store.ts'
 
-export type KvStore<Value> = Store<Value> &
+type KvStore<Value> = Store<Value> &
   AsyncDisposable & {
     /** Up while updates arrive, unless the last write failed. */
     state: () => DependencyState

@@ -1,5 +1,5 @@
 /** A page of entries, ordered by id. `next` is the `after` for the next page, or undefined on the last page. */
-export type Page<Value> = { entries: [id: string, value: Value][]; next: string | undefined }
+type Page<Value> = { entries: [id: string, value: Value][]; next: string | undefined }
 
 /** A map from ids to values. Reads are synchronous; a write resolves once it is stored. */
 export type Store<Value> = {

@@ -55,15 +55,14 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
     const { spanId } = createTraceIds()
     const startedAt = now()
     const attributes: Attributes = { ...options.attributes }
-    const span = {
+    return {
       traceId,
       traceparent: toTraceparent({ traceId, spanId, isSampled: true }),
       tracestate,
       isRecorded: true,
-      child: (name: string, options?: SpanOptions) =>
-        record(name, { traceId, parentSpanId: spanId, tracestate }, options),
-      annotate: (more: Attributes) => void Object.assign(attributes, more),
-      end({ name: finalName = name, attributes: more, error }: Parameters<Span['end']>[0] = {}) {
+      child: (name, options) => record(name, { traceId, parentSpanId: spanId, tracestate }, options),
+      annotate: (more) => void Object.assign(attributes, more),
+      end({ name: finalName = name, attributes: more, error } = {}) {
         Object.assign(attributes, more)
         const { parentSpanId } = place
         const { kind = 'internal', links = [] } = options
@@ -73,7 +72,6 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
         store.add({ ...common, links: links.flatMap(toLink), error: toErrorText(error) })
       },
     }
-    return span
   }
 
   return { start, kept: store, async [Symbol.asyncDispose]() {} }

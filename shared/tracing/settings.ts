@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { count } from '../runtime/settings.ts'
 
 const samplers = [
   'always_on',
@@ -34,13 +35,7 @@ export const tracingSettings = {
     .transform(Number)
     .default(1)
     .meta({ description: 'Sampling ratio for traceidratio' }),
-  TRACES_KEPT: z
-    .string()
-    .regex(/^\d{1,5}$/, { error: `must be a number, 0 to ${MAX_KEPT}` })
-    .refine((text) => Number(text) <= MAX_KEPT, { error: `must be a number, 0 to ${MAX_KEPT}` })
-    .default('200')
-    .transform(Number)
-    .meta({ description: 'Number of recorded traces that GET /traces/:traceId can return; 0: none' }),
+  TRACES_KEPT: count(200, 'Number of recorded traces that GET /traces/:traceId can return; 0: none', MAX_KEPT, 0),
 }
 
 export type TracingSettings = z.output<z.ZodObject<typeof tracingSettings>>

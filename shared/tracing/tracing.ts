@@ -9,7 +9,7 @@ import {
 } from './trace-context.ts'
 
 /** https://opentelemetry.io/docs/specs/otel/trace/api/#spankind */
-export type SpanKind = 'internal' | 'server' | 'client' | 'producer' | 'consumer'
+type SpanKind = 'internal' | 'server' | 'client' | 'producer' | 'consumer'
 
 /** Names follow OpenTelemetry's semantic conventions. */
 export type Attributes = Record<string, string | number>
