@@ -26,7 +26,7 @@ export const SHUTDOWN_MS = 10_000
 
 type CommonShape = ReturnType<typeof commonSettings>
 /** The settings that every service has. */
-type CommonSettings = Settings<CommonShape>
+export type CommonSettings = Settings<CommonShape>
 export type ServiceSettings<Shape extends SettingsShape> = CommonSettings & Settings<Shape>
 
 /** A service: its settings, and a function that starts it with them. */
