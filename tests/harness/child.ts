@@ -38,6 +38,8 @@ const running = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
+// The test runner ends its workers with SIGTERM. By default, a process that is ended by a signal emits no `exit` event.
+process.on('SIGTERM', () => process.exit(1))
 
 export function startChild(
   program: string,
