@@ -4,6 +4,8 @@ import { createTestRequestContext } from '../shared/testing/test-service.ts'
 import { type CacheOutcome, createAssetCache } from './asset-cache.ts'
 
 const TTL_MS = 1_000
+/** The age from which a read reloads a value in the background. */
+const REFRESH_MS = 900
 const fresh = (id: string, version: number) => ({ state: 'fresh', value: { id, version } })
 const stale = (id: string, version: number) => ({ state: 'stale', value: { id, version } })
 const absent = { state: 'absent' }
@@ -32,12 +34,100 @@ test('a value is served from the cache until its TTL expires', async () => {
   const { get, owner } = setUp()
   await get('a')
   owner.version = 2
-  await vi.advanceTimersByTimeAsync(TTL_MS)
+  await vi.advanceTimersByTimeAsync(REFRESH_MS - 1)
   expect(await get('a')).toEqual(fresh('a', 1))
   expect(owner.loads).toEqual(['a'])
-  await vi.advanceTimersByTimeAsync(1)
+  await vi.advanceTimersByTimeAsync(TTL_MS - REFRESH_MS + 2)
   expect(await get('a')).toEqual(fresh('a', 2))
   expect(owner.loads).toEqual(['a', 'a'])
+})
+
+describe('in the last tenth of the TTL', () => {
+  test('reads return the value without waiting, and the first one reloads it', async () => {
+    const { get, owner, outcomes } = setUp()
+    await get('a')
+    const slow = Promise.withResolvers<void>()
+    owner.ready = slow.promise
+    owner.version = 2
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    expect(await Promise.all([get('a'), get('a')])).toEqual([fresh('a', 1), fresh('a', 1)])
+    slow.resolve()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(await get('a')).toEqual(fresh('a', 2))
+    expect(owner.loads).toEqual(['a', 'a'])
+    expect(outcomes).toEqual(['miss', 'hit', 'hit', 'hit'])
+  })
+
+  test("the reload has the request id, but is not part of the request's trace", async () => {
+    const { cache, owner } = setUp()
+    await cache.get('a', createTestRequestContext('first'))
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    const second = createTestRequestContext('second')
+    await cache.get('a', second)
+    expect(owner.requestIds).toEqual(['first', 'second'])
+    expect(owner.traceIds.at(-1)).not.toBe(second.span.traceId)
+  })
+
+  test('a reload that takes longer than the TTL is shared by the reads that wait for it', async () => {
+    const { get, owner } = setUp()
+    await get('a')
+    const slow = Promise.withResolvers<void>()
+    owner.ready = slow.promise
+    owner.version = 2
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    await get('a')
+    await vi.advanceTimersByTimeAsync(TTL_MS - REFRESH_MS + 1)
+    const reading = get('a')
+    slow.resolve()
+    expect(await reading).toEqual(fresh('a', 2))
+    expect(owner.loads).toEqual(['a', 'a'])
+  })
+
+  test('a failed reload keeps the value fresh until the TTL expires', async () => {
+    const { get, owner } = setUp()
+    await get('a')
+    owner.isDown = true
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    await get('a')
+    await vi.advanceTimersByTimeAsync(TTL_MS - REFRESH_MS)
+    expect(await get('a')).toEqual(fresh('a', 1))
+    expect(owner.loads).toEqual(['a', 'a'])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await get('a')).toEqual(stale('a', 1))
+    owner.isDown = false
+    await vi.advanceTimersByTimeAsync(2)
+    expect(await get('a')).toEqual(fresh('a', 1))
+  })
+
+  test('a reload removes an asset that the upstream no longer has', async () => {
+    const { get, owner } = setUp()
+    await get('a')
+    owner.isMissing = true
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    await get('a')
+    await vi.advanceTimersByTimeAsync(0)
+    owner.isDown = true
+    expect(await get('a')).toEqual(failed)
+  })
+
+  test.each(['expire', 'expireAll'] as const)('%s() discards the value and its reload', async (expire) => {
+    const { cache, get, owner } = setUp()
+    await get('a')
+    const slow = Promise.withResolvers<void>()
+    owner.ready = slow.promise
+    await vi.advanceTimersByTimeAsync(REFRESH_MS)
+    await get('a')
+    cache[expire]('a')
+    const overtaken = owner.ready
+    owner.ready = Promise.resolve()
+    owner.version = 2
+    expect(await get('a')).toEqual(fresh('a', 2))
+    slow.resolve()
+    await overtaken
+    await vi.advanceTimersByTimeAsync(2)
+    owner.isDown = true
+    expect(await get('a')).toEqual(fresh('a', 2))
+  })
 })
 
 test('values that are loaded together do not expire together', async () => {
@@ -46,7 +136,7 @@ test('values that are loaded together do not expire together', async () => {
   await Promise.all(['a', 'b', 'c'].map(get))
   for (const loads of [['c'], ['b'], ['a']]) {
     owner.loads.length = 0
-    await vi.advanceTimersByTimeAsync(loads[0] === 'c' ? 0.8 * TTL_MS + 1 : 0.1 * TTL_MS)
+    await vi.advanceTimersByTimeAsync(loads[0] === 'c' ? 0.8 * REFRESH_MS : 0.1 * TTL_MS)
     for (const id of ['a', 'b', 'c']) await get(id)
     expect(owner.loads).toEqual(loads)
   }
@@ -274,18 +364,21 @@ function setUp({ ttlMs = TTL_MS, max = 10, random = (): number => 0 } = {}) {
   useFakeClock()
   const loads: string[] = []
   const requestIds: string[] = []
+  const traceIds: string[] = []
   const outcomes: CacheOutcome[] = []
-  const owner = { version: 1, isDown: false, isMissing: false, ready: Promise.resolve(), loads, requestIds }
+  const owner = { version: 1, isDown: false, isMissing: false, ready: Promise.resolve(), loads, requestIds, traceIds }
   const cache = createAssetCache({
     ttlMs,
     max,
     random,
-    async load(id, { requestId }) {
+    async load(id, { requestId, span }) {
       loads.push(id)
       requestIds.push(requestId)
+      traceIds.push(span.traceId)
+      const { version } = owner
       await owner.ready
       if (owner.isDown) throw failed.error
-      return owner.isMissing ? undefined : { id, version: owner.version }
+      return owner.isMissing ? undefined : { id, version }
     },
     onRead: (outcome) => outcomes.push(outcome),
   })

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { RequestContext } from '../shared/tracing/tracing.ts'
+import { type RequestContext, startNonRecordingSpan } from '../shared/tracing/tracing.ts'
 
 /** The result of a read: `stale` if the upstream is down, `absent` if the upstream has no such asset. */
 export type Cached<Value> =
@@ -32,10 +32,19 @@ export type AssetCacheOptions<Value> = {
 /** Each TTL is shortened by up to this fraction, at random, so that values loaded together do not expire together. */
 const JITTER = 0.2
 
+/** A read in this last fraction of the TTL reloads the value in the background. */
+const REFRESH_AHEAD = 0.1
+
 /** Minimum interval between load attempts for a stale value, so that the requests in a burst share one attempt. */
 const RETRY_MS = 1
 
-/** Creates a single-flight cache with stale-if-error: it serves expired values while the upstream is down. */
+/** `refreshAt`: the time in milliseconds, on the clock of `performance.now()`, from which a read reloads the value. */
+type Entry<Value> = { cached: Cached<Value>; refreshAt: number }
+
+/**
+ * Creates a single-flight cache with refresh-ahead, so that reads of popular assets need not wait for a load, and with
+ * stale-if-error: it serves expired values while the upstream is down.
+ */
 export function createAssetCache<Value>({
   load,
   ttlMs,
@@ -44,7 +53,7 @@ export function createAssetCache<Value>({
   random = Math.random,
 }: AssetCacheOptions<Value>): AssetCache<Value> {
   let generation = 0
-  const cache = new LRUCache<string, Cached<Value>, RequestContext>({
+  const cache = new LRUCache<string, Entry<Value>, RequestContext>({
     max,
     ttl: Math.max(1, Math.round(ttlMs)),
     noDeleteOnStaleGet: true,
@@ -52,11 +61,17 @@ export function createAssetCache<Value>({
     ignoreFetchAbort: true,
     async fetchMethod(id, last, { options, context: request }) {
       const startedIn = generation
-      const loaded = await toCached(load(id, request))
-      const isFresh = loaded.state === 'fresh' && generation === startedIn
-      options.ttl = isFresh ? Math.max(1, Math.round(ttlMs * (1 - JITTER * random()))) : RETRY_MS
-      if (loaded.state === 'failed' && last && 'value' in last) return { state: 'stale', value: last.value }
-      return loaded
+      const cached = await toCached(load(id, request))
+      if (cached.state === 'fresh' && generation === startedIn) {
+        options.ttl = Math.max(1, Math.round(ttlMs * (1 - JITTER * random())))
+        return { cached, refreshAt: performance.now() + options.ttl - ttlMs * REFRESH_AHEAD }
+      }
+      const remainingMs = cache.getRemainingTTL(id)
+      options.ttl = RETRY_MS
+      if (cached.state !== 'failed' || !last || !('value' in last.cached)) return neverRefreshed(cached)
+      if (last.cached.state === 'stale' || remainingMs < 1) return neverRefreshed({ ...last.cached, state: 'stale' })
+      options.ttl = Math.floor(remainingMs)
+      return last
     },
   })
 
@@ -66,31 +81,45 @@ export function createAssetCache<Value>({
     else cache.delete(id)
   }
 
-  async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
-    const loaded = await cache.fetch(id, { context: request })
-    if (!loaded) throw new Error('lru-cache aborted the load')
+  async function fetch(id: string, request: RequestContext, forceRefresh = false): Promise<Cached<Value> | undefined> {
+    const loaded = await cache.fetch(id, { context: request, forceRefresh })
+    if (!loaded) return undefined
+    const { cached } = loaded
     // A failed load keeps the stale value. If the upstream no longer has the asset, the value is removed.
-    const latest = cache.peek(id, { allowStale: loaded.state === 'failed' })
+    const latest = cache.peek(id, { allowStale: cached.state === 'failed' })
     // A load that began before an invalidation must not delete the result of a later load.
-    if (!('value' in loaded) && (latest === undefined || latest === loaded)) cache.delete(id)
-    onRead(toOutcome(loaded), request)
-    return loaded
+    if (!('value' in cached) && (latest === undefined || latest === loaded)) cache.delete(id)
+    return cached
+  }
+
+  function refresh(id: string, entry: Entry<Value>, { requestId }: RequestContext): void {
+    // If the refresh fails, the next attempt is the load after the TTL.
+    entry.refreshAt = Number.POSITIVE_INFINITY
+    // The load is not part of the play's trace, because the play does not wait for it.
+    void fetch(id, { requestId, span: startNonRecordingSpan() }, true)
   }
 
   return {
     async get(id, request) {
       // A fast path for hits, because fetch() allocates even on a hit.
       const entry = cache.get(id)
-      if (!entry) return fetch(id, request)
-      onRead(entry.state === 'fresh' ? 'hit' : toOutcome(entry), request)
-      return entry
+      if (entry && entry.refreshAt <= performance.now()) refresh(id, entry, request)
+      const cached = entry ? entry.cached : await fetch(id, request)
+      if (!cached) throw new Error('lru-cache aborted the load')
+      onRead(entry && cached.state === 'fresh' ? 'hit' : toOutcome(cached), request)
+      return cached
     },
     expire,
     expireAll() {
       generation += 1
-      for (const id of [...cache.keys()]) expire(id)
+      // Unlike keys(), dump() includes values that are being reloaded.
+      for (const [id] of cache.dump()) expire(id)
     },
   }
+}
+
+function neverRefreshed<Value>(cached: Cached<Value>): Entry<Value> {
+  return { cached, refreshAt: Number.POSITIVE_INFINITY }
 }
 
 /** Turns a failure into a value, so that the aggregator can evaluate all reads once they have settled. */
