@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { toNatsAccess } from '../nats/credentials.ts'
 import { openNatsLink } from '../nats/link.ts'
@@ -21,13 +22,6 @@ test.skipIf(!natsVersion)('an idle log is up only while JetStream responds', asy
   await writeFile(config, WITHOUT_API)
   await using usable = await startNatsServer()
   await using unusable = await startNatsServer({ config })
-  const open = async (url: string) => {
-    await using stack = new AsyncDisposableStack()
-    const link = stack.use(openNatsLink({ ...toNatsAccess({ NATS_URL: natsUrl.parse(url) }), name: 'test', log }))
-    const eventLog = stack.use(createJetStreamEventLog({ nats: link, log }))
-    await link.up(AbortSignal.timeout(5_000))
-    return { link, eventLog, stack: stack.move() }
-  }
   const [first, second] = [await open(usable.url), await open(unusable.url.replace('nats://', 'nats://u:p@'))]
   await using _ = first.stack
   await using __ = second.stack
@@ -36,3 +30,32 @@ test.skipIf(!natsVersion)('an idle log is up only while JetStream responds', asy
   expect(second.link.state()).toBe('up')
   expect(second.eventLog.state()).toBe('down')
 })
+
+test.skipIf(!natsVersion)('a log stays up if one response to a probe is lost', async () => {
+  await using nats = await startNatsServer()
+  let losses = 0
+  // Sends the second response about the stream to an inbox that does not exist.
+  const rewrite = (data: Buffer) => {
+    const text = data.toString('latin1')
+    if (!text.includes('stream_info_response') || ++losses !== 2) return data
+    return Buffer.from(text.replace(/^(MSG \S+)\S /m, '$1~ '), 'latin1')
+  }
+  await using proxy = await startTcpProxy(nats.url, 0, { rewrite })
+  const { eventLog, stack } = await open(proxy.url)
+  await using _ = stack
+  await eventually(() => expect(eventLog.state()).toBe('up'), 3_000)
+  const states = new Set<string>()
+  await eventually(() => {
+    states.add(`${eventLog.state()}: ${eventLog.reason?.()}`)
+    expect(losses).toBe(5)
+  }, 10_000)
+  expect([...states]).toEqual(['up: undefined'])
+})
+
+async function open(url: string) {
+  await using stack = new AsyncDisposableStack()
+  const link = stack.use(openNatsLink({ ...toNatsAccess({ NATS_URL: natsUrl.parse(url) }), name: 'test', log }))
+  const eventLog = stack.use(createJetStreamEventLog({ nats: link, log }))
+  await link.up(AbortSignal.timeout(5_000))
+  return { link, eventLog, stack: stack.move() }
+}

@@ -34,7 +34,8 @@ type Observer = { onStream(stream: StreamInfo, jsm: JetStreamManager): void; onF
 
 export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
   let notedAt = 0
-  let appendedAt = 0
+  /** The time of the last successful append, or of the start of the last probe, whichever is later. */
+  let checkedAt = 0
   /** The connection over which an append or a probe last succeeded. */
   let proven: AbortSignal | undefined
   let failure: string | undefined
@@ -42,7 +43,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
 
   function noteAppend(): void {
     notedAt = performance.now()
-    appendedAt = notedAt
+    checkedAt = notedAt
     failure = undefined
     probeFailure = undefined
     proven = nats.down()
@@ -90,8 +91,9 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
     const connection = nats.down()
     const startedAt = performance.now()
     const outage = await check()
-    // An append that succeeded in the meantime is better evidence than this probe.
-    if (connection !== nats.down() || appendedAt > startedAt) return
+    // An append that succeeded in the meantime, or a probe that started later, is better evidence than this probe.
+    if (connection !== nats.down() || checkedAt > startedAt) return
+    checkedAt = startedAt
     probeFailure = outage
     if (outage !== undefined) return
     proven = connection
