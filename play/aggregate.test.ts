@@ -2,20 +2,22 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import type { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import type { Metadata } from '../shared/contracts/metadata.ts'
-import type { PlayCounts } from '../shared/contracts/view-counts.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
 import { createAggregator } from './aggregate.ts'
 import type { Cached } from './asset-cache.ts'
+import type { LookedUp } from './count-lookup.ts'
 
 const metadata: Metadata = { id: 'a', title: 'Alien', genre: 'horror', summary: '' }
 const cdnUrl: CdnUrl = { id: 'a', url: 'path/to/a.mp4' }
-const counts: PlayCounts = { assetviews: 7, userviews: 2 }
+const counts: LookedUp = { assetviews: 7, userviews: 2, producer: 'p' }
 const absent = { state: 'absent' } as const
 const failed = { state: 'failed', error: new Error('the owner is down') } as const
 
 test('a play aggregates the data from all upstreams', async () => {
-  expect(await setUp().aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [] })
+  const { asset, counting } = (await setUp().aggregate()) ?? {}
+  expect(asset).toEqual({ metadata, cdnUrl, degraded: [] })
+  expect(await counting).toEqual(counts)
 })
 
 test("all upstreams are called in parallel, with the request's context", async () => {
@@ -24,9 +26,9 @@ test("all upstreams are called in parallel, with the request's context", async (
   const aggregating = aggregate()
   await turn()
   expect(calls).toEqual([
+    { upstream: 'reporting', play: { assetId: 'a', userId: 'u' }, requestId: 'request-1' },
     { upstream: 'metadata', id: 'a', requestId: 'request-1' },
     { upstream: 'cdnurl', id: 'a', requestId: 'request-1' },
-    { upstream: 'reporting', play: { assetId: 'a', userId: 'u' }, requestId: 'request-1' },
   ])
   content.resolve({ state: 'fresh', value: metadata })
   await aggregating
@@ -37,7 +39,7 @@ describe.each(['metadata', 'cdnurl'] as const)('if %s', (owner) => {
 
   test('has stale data, the upstream is listed as degraded', async () => {
     const { aggregate } = setUp({ [owner]: stale[owner] })
-    expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
+    expect((await aggregate())?.asset).toEqual({ metadata, cdnUrl, degraded: [owner] })
   })
 
   test('lacks the asset, the aggregator returns undefined, even if the other upstream is down', async () => {
@@ -52,19 +54,15 @@ describe.each(['metadata', 'cdnurl'] as const)('if %s', (owner) => {
   })
 })
 
-test('unavailable counts are undefined, and reporting is listed as degraded', async () => {
-  const { aggregate } = setUp({ counts: undefined })
-  expect(await aggregate()).toEqual({ metadata, cdnUrl, counts: undefined, degraded: ['reporting'] })
+test('with all upstreams down, cached data is served, and the counts are undefined', async () => {
+  const { asset, counting } = (await setUp({ ...stale, counts: undefined }).aggregate()) ?? {}
+  expect(asset).toEqual({ metadata, cdnUrl, degraded: ['metadata', 'cdnurl'] })
+  expect(await counting).toBeUndefined()
 })
 
-test('with all upstreams down, cached data is served, and each upstream is listed as degraded', async () => {
-  const { aggregate } = setUp({ ...stale, counts: undefined })
-  expect(await aggregate()).toEqual({
-    metadata,
-    cdnUrl,
-    counts: undefined,
-    degraded: ['metadata', 'cdnurl', 'reporting'],
-  })
+test('the asset does not wait for the counts', async () => {
+  const { aggregate } = setUp({ counting: new Promise(() => {}) })
+  expect((await aggregate())?.asset).toEqual({ metadata, cdnUrl, degraded: [] })
 })
 
 const fresh = {
@@ -76,7 +74,7 @@ const stale: typeof fresh = {
   cdnurl: async () => ({ state: 'stale', value: cdnUrl }),
 }
 
-type Upstreams = typeof fresh & { counts: PlayCounts | undefined }
+type Upstreams = typeof fresh & { counts: LookedUp | undefined; counting?: Promise<undefined> }
 
 /** An aggregator whose upstreams return fresh data unless overridden, and a record of the calls to the upstreams. */
 function setUp(overrides: Partial<Upstreams> = {}) {
@@ -97,7 +95,7 @@ function setUp(overrides: Partial<Upstreams> = {}) {
     },
     async lookUpCounts(play, { requestId }) {
       calls.push({ upstream: 'reporting', play, requestId })
-      return upstreams.counts
+      return upstreams.counting ?? upstreams.counts
     },
   })
   return { calls, aggregate: () => aggregate({ assetId: 'a', userId: 'u' }, createTestRequestContext('request-1')) }

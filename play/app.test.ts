@@ -8,23 +8,26 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
-import type { Aggregate } from './aggregate.ts'
+import type { Aggregate, FoundAsset } from './aggregate.ts'
 import { createApp } from './app.ts'
+import type { LookedUp } from './count-lookup.ts'
 import { toEventId } from './idempotency-key.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { shedLoad } from './limits/shed-load.ts'
 import { createPlayer } from './player.ts'
 import { createPrefetcher } from './prefetch.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 import type { IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 import type { ViewExplainer } from './view-explainer.ts'
 
-const found: Aggregate = {
+const asset: FoundAsset = {
   metadata: { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' },
   cdnUrl: { id: '456', url: 'path/to/asset456.mp4' },
-  counts: { userviews: 2, assetviews: 6 },
   degraded: [],
 }
+const counts: LookedUp = { userviews: 2, assetviews: 6, producer: 'p' }
+const found: Aggregate = { asset, counting: Promise.resolve(counts) }
 
 const explained: ExplainedView = {
   id: 'view-1',
@@ -58,15 +61,28 @@ test('a play returns everything the player needs, and its counts include this pl
 test('three consecutive plays by a user return the counts 1, 2 and 3', async () => {
   const recorded: Play[] = []
   const { play } = setUp({
-    aggregate: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
+    async aggregate() {
+      const { length } = recorded
+      return { asset, counting: Promise.resolve({ userviews: length, assetviews: length, producer: 'p' }) }
+    },
     async record(play) {
       recorded.push(play)
-      return 'log'
+      return recordedIn('log')
     },
   })
   for (const views of [1, 2, 3]) {
     expect(await (await play()).json()).toMatchObject({ userviews: views, assetviews: views })
   }
+})
+
+test('the view is recorded while the counts are in flight, and is not added to counts that include it', async () => {
+  const { promise, resolve } = Promise.withResolvers<LookedUp>()
+  const { play, recorded } = setUp({ aggregate: async () => ({ asset, counting: promise }) })
+  const responding = play()
+  await turn()
+  expect(recorded).toHaveLength(1)
+  resolve({ ...counts, serial: 1 })
+  expect(await (await responding).json()).toMatchObject({ userviews: 2, assetviews: 6 })
 })
 
 test('the view is recorded, with the request id, before the response is sent', async () => {
@@ -80,13 +96,13 @@ test('the view is recorded, with the request id, before the response is sent', a
   await turn()
   expect(recorded).toEqual([{ id: expect.any(String), assetId: '456', userId: '8', requestId: 'request-1' }])
   expect(hasResponded).toBe(false)
-  stored.resolve('log')
+  stored.resolve(recordedIn('log'))
   expect((await responding).status).toBe(200)
 })
 
 test('a degraded play names the upstreams whose data is missing or stale, and passes them to onDegraded', async () => {
   const { play, degraded } = setUp({
-    aggregate: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
+    aggregate: async () => ({ asset: { ...asset, degraded: ['metadata'] }, counting: Promise.resolve(undefined) }),
   })
   expect(await (await play()).json()).toMatchObject({
     userviews: null,
@@ -97,7 +113,7 @@ test('a degraded play names the upstreams whose data is missing or stale, and pa
 })
 
 test('onDegraded is called for a play whose view went to the outbox, but not for a complete play', async () => {
-  const outbox = setUp({ record: async () => 'outbox' })
+  const outbox = setUp({ record: async () => recordedIn('outbox') })
   await outbox.play()
   expect(outbox.degraded).toEqual(['events'])
   const complete = setUp()
@@ -133,7 +149,7 @@ test('plays beyond 4,000 in flight are rejected immediately, and can be retried'
   const rejected = await play()
   expect(rejected.headers.get('retry-after')).toBe('1')
   await expectProblem(rejected, 503, [])
-  stored.resolve('log')
+  stored.resolve(recordedIn('log'))
   for (const response of await Promise.all(inFlight)) expect(response.status).toBe(200)
   expect((await play()).status).toBe(200)
   expect(recorded).toHaveLength(4_001)
@@ -238,7 +254,7 @@ describe('a prefetch', () => {
       const response = await prefetch(edge, purpose)
       expect([response.status, await response.json()]).toEqual([
         200,
-        { ...found.metadata, url: found.cdnUrl.url, ...found.counts },
+        { ...asset.metadata, url: asset.cdnUrl.url, userviews: 2, assetviews: 6 },
       ])
       expect(response.headers.has('view-id')).toBe(false)
       expect([edge.aggregated.length, edge.recorded]).toEqual([1, []])
@@ -314,7 +330,11 @@ type Fakes = {
 
 /** An edge that finds every asset and records every view, unless overridden. */
 function setUp(fakes: Fakes = {}) {
-  const { aggregate = async () => found, record = async () => 'log', explain = async () => explained } = fakes
+  const {
+    aggregate = async () => found,
+    record = async () => recordedIn('log'),
+    explain = async () => explained,
+  } = fakes
   const aggregated: object[] = []
   const recorded: object[] = []
   const degraded: string[] = []

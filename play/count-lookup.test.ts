@@ -10,15 +10,20 @@ import { nonRecordingSpan, type RequestContext, type Span } from '../shared/trac
 import { createCountLookup } from './count-lookup.ts'
 
 const TIMEOUT_MS = 500
+const PRODUCER = 'p/1'
 
 test("a play gets the counts for its asset and its user, looked up with the request's context", async () => {
   const { calls, counts, lookUp } = setUp()
   counts.assets = { a: 7 }
   counts.users = { u: 2 }
-  expect(await lookUp('a', 'u', createTestRequestContext('request-1'))).toEqual({ assetviews: 7, userviews: 2 })
+  expect(await lookUp('a', 'u', createTestRequestContext('request-1'))).toEqual({
+    assetviews: 7,
+    userviews: 2,
+    producer: PRODUCER,
+  })
   expect(calls).toMatchObject([
     {
-      path: '/events/lookup?as=lists',
+      path: '/events/lookup?as=lists&producer=p%2F1',
       body: { assets: ['a'], users: ['u'] },
       options: { requestId: 'request-1', idempotent: true },
     },
@@ -26,21 +31,27 @@ test("a play gets the counts for its asset and its user, looked up with the requ
 })
 
 test('the counts of an asset and a user without views are 0', async () => {
-  expect(await setUp().lookUp()).toEqual({ assetviews: 0, userviews: 0 })
+  expect(await setUp().lookUp()).toEqual({ assetviews: 0, userviews: 0, producer: PRODUCER })
 })
 
 test('counts are looked up again for each play', async () => {
   const { counts, lookUp } = setUp()
   for (const views of [0, 1, 2]) {
     Object.assign(counts, { assets: { a: views }, users: { u: views } })
-    expect(await lookUp('a', 'u')).toEqual({ assetviews: views, userviews: views })
+    expect(await lookUp('a', 'u')).toEqual({ assetviews: views, userviews: views, producer: PRODUCER })
   }
+})
+
+test("the lookup returns the last serial of this process's producer that the counts include", async () => {
+  const { lookUp, respond } = setUp()
+  respond({ status: 200, body: { assets: [7], users: [2], serial: 41 } })
+  expect(await lookUp()).toEqual({ assetviews: 7, userviews: 2, producer: PRODUCER, serial: 41 })
 })
 
 test('counts keyed by id, the format of the previous reporting release, are accepted', async () => {
   const { lookUp, respond } = setUp()
   respond({ status: 200, body: { assets: { a: 7 }, users: { u: 2 } } })
-  expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2 })
+  expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2, producer: PRODUCER })
 })
 
 describe('a play with an idempotency key', () => {
@@ -49,8 +60,8 @@ describe('a play with an idempotency key', () => {
   test('gets the counted play with the same event id', async () => {
     const { calls, counts, lookUpKeyed } = setUp()
     Object.assign(counts, { assets: { a: 7 }, users: { u: 2 }, events: { 'id-1': original } })
-    expect(await lookUpKeyed('id-1')).toEqual({ assetviews: 7, userviews: 2, original })
-    expect(await lookUpKeyed('id-2')).toEqual({ assetviews: 7, userviews: 2, original: undefined })
+    expect(await lookUpKeyed('id-1')).toEqual({ assetviews: 7, userviews: 2, producer: PRODUCER, original })
+    expect(await lookUpKeyed('id-2')).toEqual({ assetviews: 7, userviews: 2, producer: PRODUCER, original: undefined })
     expect(calls.map(({ body }) => body)).toEqual([
       { assets: ['a'], users: ['u'], events: ['id-1'] },
       { assets: ['a'], users: ['u'], events: ['id-2'] },
@@ -63,7 +74,7 @@ describe('a play with an idempotency key', () => {
     const [keyed, , plain] = await Promise.all([lookUpKeyed('id-1'), lookUpKeyed('id-1'), lookUp()])
     expect(calls.map(({ body }) => body)).toEqual([{ assets: ['a'], users: ['u'], events: ['id-1'] }])
     expect(keyed).toHaveProperty('original', original)
-    expect(plain).toEqual({ assetviews: 0, userviews: 0 })
+    expect(plain).toEqual({ assetviews: 0, userviews: 0, producer: PRODUCER })
   })
 })
 
@@ -76,8 +87,8 @@ describe('concurrent plays', () => {
     const users = Array.from({ length: 50 }, (_, n) => `u${n}`)
     expect(calls.map(({ body }) => body)).toEqual([{ assets: ['a'], users }])
     expect(batches).toEqual([100])
-    expect(found[50]).toEqual({ assetviews: 7, userviews: 3 })
-    expect(found[99]).toEqual({ assetviews: 7, userviews: 5 })
+    expect(found[50]).toEqual({ assetviews: 7, userviews: 3, producer: PRODUCER })
+    expect(found[99]).toEqual({ assetviews: 7, userviews: 5, producer: PRODUCER })
   })
 
   test('that arrive while a lookup is in flight form the next batch', async () => {
@@ -163,7 +174,7 @@ describe('counts are unavailable', () => {
     fail()
     expect(await lookUp()).toBeUndefined()
     recover()
-    expect(await lookUp()).toEqual({ assetviews: 0, userviews: 0 })
+    expect(await lookUp()).toEqual({ assetviews: 0, userviews: 0, producer: PRODUCER })
   })
 
   test('while reporting rejects the read token; the rejection and the recovery are each logged once', async () => {
@@ -214,6 +225,7 @@ function setUp(options: { maxPlays?: number } = {}) {
         return responding(options.signal, body as CountLookup)
       },
     },
+    producer: () => PRODUCER,
     timeoutMs: TIMEOUT_MS,
     log: pino({}, { write: (line) => lines.push(line) }),
     onBatch: (plays) => batches.push(plays),

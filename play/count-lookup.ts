@@ -22,14 +22,23 @@ const MAX_PLAYS = 1_000
 /** A play. If it has an idempotency key, `keyedId` is the event id that the key determines. */
 export type LookedUpPlay = Play & { keyedId?: string }
 
-/** The counts before a play. They include `original`, the counted play with the same event id, if there is one. */
-export type CountsBefore = PlayCounts & { original?: KeyedPlay | undefined }
+/**
+ * The counts for a play. They include the events of `producer` up to `serial`, if they include any of them, and
+ * `original`, the counted play with the same event id, if there is one.
+ */
+export type LookedUp = PlayCounts & {
+  producer: string
+  serial?: number | undefined
+  original?: KeyedPlay | undefined
+}
 
-/** Returns the counts before a play; undefined if they are unavailable. */
-export type LookUpCounts = (play: LookedUpPlay, request: RequestContext) => Promise<CountsBefore | undefined>
+/** Returns the counts for a play; undefined if they are unavailable. Never rejects. */
+export type LookUpCounts = (play: LookedUpPlay, request: RequestContext) => Promise<LookedUp | undefined>
 
 export type CountLookupDeps = {
   reporting: Pick<ServiceClient, 'post'>
+  /** The id of the producer of this process's views. */
+  producer: () => string
   timeoutMs: number
   log: Logger
   /** Called with the size of each batch. */
@@ -39,12 +48,18 @@ export type CountLookupDeps = {
 
 type PlayRequest = LookedUpPlay & RequestContext
 
-/** View counts by asset id and by user id, and keyed plays by event id. */
-type Found = { assets: Map<string, number>; users: Map<string, number>; events: ListedViews['events'] }
+/** View counts by asset id and by user id, keyed plays by event id, and the last counted serial of `producer`. */
+type Found = {
+  assets: Map<string, number>
+  users: Map<string, number>
+  events: ListedViews['events']
+  producer: string
+  serial: number | undefined
+}
 
 /** Batched lookup: one request serves all plays that arrived while the previous request was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
-  const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
+  const { reporting, producer: currentProducer, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
   const reportRefusal = createTransitionLog(log, {
     failing: 'reporting rejects count lookups: set the same READ_TOKEN for play and reporting',
     recovered: 'reporting accepts count lookups again',
@@ -56,12 +71,19 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
       onBatch(plays.length)
       const options = { signal, idempotent: true, ...causeOf(plays) }
       const ids = toLookup(plays)
-      const response = await reporting.post('/events/lookup?as=lists', ids, options)
+      const producer = currentProducer()
+      const response = await reporting.post(
+        `/events/lookup?as=lists&producer=${encodeURIComponent(producer)}`,
+        ids,
+        options,
+      )
       reportRefusal(response.status === 401 ? 'returned 401' : undefined)
       const found = expectBody(response, 200, CompiledResponse)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
-      const { assets, users, events } = found
-      return { found: { assets: byId(ids.assets, assets), users: byId(ids.users, users), events }, size: plays.length }
+      const { events } = found
+      const [assets, users] = [byId(ids.assets, found.assets), byId(ids.users, found.users)]
+      const serial = 'serial' in found ? found.serial : undefined
+      return { found: { assets, users, events, producer, serial }, size: plays.length }
     },
   })
 
@@ -70,9 +92,9 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
     try {
       const keyed = keyedId === undefined ? {} : { keyedId }
       const { found, size } = await lookUp({ assetId, userId, ...keyed, requestId, span })
-      const { users, assets, events } = found
+      const { users, assets, events, producer, serial } = found
       span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: size } } : undefined)
-      const counts = { userviews: users.get(userId) ?? 0, assetviews: assets.get(assetId) ?? 0 }
+      const counts = { userviews: users.get(userId) ?? 0, assetviews: assets.get(assetId) ?? 0, producer, serial }
       return keyedId === undefined ? counts : { ...counts, original: events?.[keyedId] }
     } catch (err) {
       span.end({ error: err })

@@ -6,14 +6,16 @@ import type { KeyedPlay } from '../shared/contracts/view-counts.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
-import type { Aggregate } from './aggregate.ts'
-import type { LookedUpPlay } from './count-lookup.ts'
+import type { FoundAsset } from './aggregate.ts'
+import type { LookedUp, LookedUpPlay } from './count-lookup.ts'
 import { toEventId } from './idempotency-key.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 import type { IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
 const ID = toEventId('u', 'k')
+const BEFORE: LookedUp = { userviews: 2, assetviews: 7, producer: 'p' }
 
 test('the event id is a version 8 UUID that depends on the user and the key', () => {
   expect(ID).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -25,7 +27,7 @@ test('the event id is a version 8 UUID that depends on the user and the key', ()
 
 test('a play is looked up and recorded under the event id derived from its key', async () => {
   const { play, aggregated, recorded, outcomes } = setUp()
-  expect(await play()).toMatchObject({ viewId: ID, place: 'log', isCounted: false })
+  expect(await play()).toMatchObject({ viewId: ID, place: 'log', counts: { userviews: 3, assetviews: 8 } })
   expect(aggregated).toEqual([{ assetId: 'a', userId: 'u', keyedId: ID }])
   expect(recorded).toEqual([{ assetId: 'a', userId: 'u', id: ID, keyed: true }])
   expect(outcomes).toEqual(['recorded'])
@@ -34,9 +36,9 @@ test('a play is looked up and recorded under the event id derived from its key',
 test('a retry records nothing, whether or not reporting has counted the play', async () => {
   const edge = setUp()
   await edge.play()
-  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: false })
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, counts: { userviews: 3, assetviews: 8 } })
   edge.count({ assetId: 'a', userId: 'u' })
-  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: true })
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, counts: { userviews: 5, assetviews: 9 } })
   expect(edge.recorded).toHaveLength(1)
   expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
 })
@@ -44,14 +46,14 @@ test('a retry records nothing, whether or not reporting has counted the play', a
 test('a retry of a play that another edge recorded records nothing once the play is counted', async () => {
   const edge = setUp()
   edge.count({ assetId: 'a', userId: 'u' })
-  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: true })
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, counts: { userviews: 5, assetviews: 9 } })
   expect(edge.recorded).toEqual([])
 })
 
 test('a retry is recognized while the counts are unavailable', async () => {
   const edge = setUp()
   await edge.play()
-  edge.found.counts = undefined
+  edge.loseCounts()
   expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined })
   expect(edge.recorded).toHaveLength(1)
 })
@@ -79,9 +81,9 @@ test('a retry after 24 hours records another view', async () => {
   await edge.play()
   edge.count({ assetId: 'a', userId: 'u' })
   await vi.advanceTimersByTimeAsync(KEY_MAX_AGE_MS)
-  expect(await edge.play()).toMatchObject({ isCounted: true })
+  expect(await edge.play()).toMatchObject({ counts: { userviews: 5, assetviews: 9 } })
   await vi.advanceTimersByTimeAsync(1)
-  expect(await edge.play()).toMatchObject({ place: 'log', isCounted: false })
+  expect(await edge.play()).toMatchObject({ place: 'log', counts: { userviews: 6, assetviews: 10 } })
   expect(edge.recorded).toHaveLength(2)
 })
 
@@ -106,7 +108,7 @@ test('concurrent retries wait for the first play, and get the same result', asyn
   expect(edge.aggregated).toHaveLength(1)
   edge.settle('outbox')
   expect(await Promise.all(plays)).toMatchObject(
-    plays.map(() => ({ viewId: ID, place: 'outbox', isCounted: false, found: edge.found })),
+    plays.map(() => ({ viewId: ID, place: 'outbox', counts: { userviews: 3, assetviews: 8 }, asset: edge.asset })),
   )
   expect(edge.recorded).toHaveLength(1)
   expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
@@ -156,7 +158,7 @@ test("a retry is checked against its own viewer's rights, even while the first p
   const edge = setUp()
   const plans = new Set(['premium'])
   const terms = { from: 0, until: Number.POSITIVE_INFINITY, countries: undefined, plans }
-  edge.found.metadata.terms = terms
+  edge.asset.metadata.terms = terms
   edge.hang()
   const refused = edge.play('a', { plan: 'basic' })
   const first = edge.play('a', { plan: 'premium' })
@@ -178,21 +180,21 @@ function setUp(options: { maxKeys?: number } = {}) {
   const recorded: IdentifiedPlay[] = []
   const outcomes: string[] = []
   const assets = new Set(['a', 'b'])
-  const found: Aggregate = {
+  const asset: FoundAsset = {
     metadata: { id: 'a', title: 'Alien', genre: 'horror', summary: '' },
     cdnUrl: { id: 'a', url: 'path/to/a.mp4' },
-    counts: { userviews: 2, assetviews: 7 },
     degraded: [],
   }
+  let counts: LookedUp | undefined = BEFORE
   let stored: PromiseWithResolvers<Recorded> | undefined
   const play = createKeyedPlayer({
     async aggregate(play) {
       aggregated.push(play)
-      return assets.has(play.assetId) ? found : undefined
+      return assets.has(play.assetId) ? { asset, counting: Promise.resolve(counts) } : undefined
     },
     async record(play) {
       recorded.push(play)
-      return stored?.promise ?? 'log'
+      return stored?.promise ?? recordedIn('log')
     },
     onOutcome: (outcome) => outcomes.push(outcome),
     ...options,
@@ -202,18 +204,21 @@ function setUp(options: { maxKeys?: number } = {}) {
     recorded,
     outcomes,
     assets,
-    found,
+    asset,
     play: (assetId = 'a', { key = 'k', plan = 'basic' } = {}) =>
       play({ assetId, userId: 'u' }, createTestRequestContext(), { key, audience: { plan } }),
     /** Makes reporting return this play as counted. */
     count(original: Omit<KeyedPlay, 'at'>) {
-      found.counts = { userviews: 3, assetviews: 8, original: { ...original, at: new Date().toISOString() } }
+      counts = { ...BEFORE, userviews: 5, assetviews: 9, original: { ...original, at: new Date().toISOString() } }
+    },
+    loseCounts() {
+      counts = undefined
     },
     hang() {
       stored = Promise.withResolvers()
     },
-    settle(place: Recorded) {
-      stored?.resolve(place)
+    settle(place: Recorded['place']) {
+      stored?.resolve(recordedIn(place))
     },
     fail() {
       const failing = stored

@@ -7,7 +7,7 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import { toEventId } from './idempotency-key.ts'
-import type { Played } from './playback.ts'
+import { addView, type Played } from './playback.ts'
 import { durationOf, type Recorder } from './recorder.ts'
 import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
@@ -58,19 +58,21 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_
   async function playOnce({ viewId, audience, ...play }: Identified, request: RequestContext): Promise<Result> {
     const found = await aggregate({ ...play, keyedId: viewId }, request)
     if (!found) return undefined
-    const refused = findRefusal(found.metadata, audience)
+    const { asset, counting } = found
+    const refused = findRefusal(asset.metadata, audience)
     if (refused) return refused
-    const counted = unlessExpired(found.counts?.original)
+    const counts = await counting
+    const counted = unlessExpired(counts?.original)
     const original = counted ?? recordedPlay(play.userId, viewId)
     if (original) {
       if (original.assetId !== play.assetId || original.userId !== play.userId) throw reused()
       onOutcome('retried')
-      return { viewId, found, place: undefined, isCounted: counted !== undefined }
+      return { viewId, asset, counts: counted ? counts : addView(counts), place: undefined }
     }
-    const place = await record({ ...play, id: viewId, keyed: true, ...durationOf(found.metadata) }, request)
+    const { place } = await record({ ...play, id: viewId, keyed: true, ...durationOf(asset.metadata) }, request)
     recordedAssets.set(viewId, play.assetId)
     onOutcome('recorded')
-    return { viewId, found, place, isCounted: false }
+    return { viewId, asset, counts: addView(counts), place }
   }
 
   function recordedPlay(userId: string, viewId: string): Play | undefined {
@@ -104,7 +106,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_
       const { played } = settled
       // Rights depend on the viewer, so the refusal of the play in flight does not apply to this play.
       if (played && 'reasons' in played) continue
-      const refused = played && findRefusal(played.found.metadata, audience)
+      const refused = played && findRefusal(played.asset.metadata, audience)
       if (played && !refused) onOutcome('retried')
       return refused ?? played
     }

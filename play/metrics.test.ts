@@ -3,6 +3,7 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 import { createMetrics, type Metrics } from '../shared/service/metrics.ts'
 import { createPlayMetrics, exposeOutbox } from './metrics.ts'
 import { OutboxError } from './outbox.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 
 const signal = new AbortController().signal
 const view: NewView = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
@@ -33,8 +34,9 @@ test('degraded plays are counted by upstream, and each upstream is exposed from 
 
 test('appends are observed by outcome, and their views are counted by place', async () => {
   const { metrics, play } = setUp()
-  expect(await play.instrumentAppend(async () => 'log')([view, view], signal)).toBe('log')
-  expect(await play.instrumentAppend(async () => 'outbox')([view], signal)).toBe('outbox')
+  const [log, outbox] = [recordedIn('log'), recordedIn('outbox')]
+  expect(await play.instrumentAppend(async () => log)([view, view], signal)).toBe(log)
+  expect(await play.instrumentAppend(async () => outbox)([view], signal)).toBe(outbox)
   const failing = play.instrumentAppend(() => Promise.reject(new OutboxError('the disk is full')))
   await expect(failing([view], signal)).rejects.toThrow(OutboxError)
   expect(await samples(metrics, 'recorded_views_total')).toEqual([
@@ -51,7 +53,7 @@ test('appends are observed by outcome, and their views are counted by place', as
 test('batches are observed by kind and size', async () => {
   const { metrics, play } = setUp()
   play.lookup(3)
-  await play.instrumentAppend(async () => 'log')([view, view], signal)
+  await play.instrumentAppend(async () => recordedIn('log'))([view, view], signal)
   expect(await samples(metrics, 'play_group_size_(sum|count)')).toEqual([
     'play_group_size_count{group="append"} 1',
     'play_group_size_count{group="lookup"} 1',

@@ -39,13 +39,13 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Reads of the asset cache, by outcome: fresh (hit), loaded (miss), stale because the upstream is down (stale), or failed (error)',
     labelNames: ['source', 'outcome'],
   })
-  const recorded = createLabelCounter<Recorded>(metrics, {
+  const recorded = createLabelCounter<Recorded['place']>(metrics, {
     name: 'recorded_views_total',
     help: 'Views recorded, by place: the log, or the outbox, which drains to the log',
     label: 'place',
     values: ['log', 'outbox'],
   })
-  const reported = createLabelCounter<Recorded>(metrics, {
+  const reported = createLabelCounter<Recorded['place']>(metrics, {
     name: 'recorded_watch_reports_total',
     help: 'Reports of watch time recorded, by place: the log, or the outbox, which drains to the log',
     label: 'place',
@@ -127,12 +127,13 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         const end = appends.startTimer()
         batches.observe({ group: 'append' }, views.length)
         try {
-          const place = await append(views, signal)
+          const appended = await append(views, signal)
+          const { place } = appended
           const reports = views.reduce((sum, { watched }) => (watched ? sum + 1 : sum), 0)
           recorded(place, views.length - reports)
           reported(place, reports)
           end({ outcome: place })
-          return place
+          return appended
         } catch (error) {
           end({ outcome: 'failed' })
           throw error

@@ -3,7 +3,7 @@ import type { Play } from '../shared/contracts/play.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import type { KeyedPlayer } from './keyed-player.ts'
-import type { Played } from './playback.ts'
+import { type Played, withRecorded } from './playback.ts'
 import { durationOf, type Recorder } from './recorder.ts'
 import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
@@ -15,7 +15,8 @@ export type PlayOptions = {
 }
 
 /**
- * Gathers the data for a play, and records its view. Resolves to undefined if there is no such asset.
+ * Gathers the data for a play, and records its view while the counts are in flight. Resolves to undefined if there is no
+ * such asset.
  * @throws UnavailableError, or HTTPException if the key was used for another play
  */
 export type Player = (
@@ -31,10 +32,12 @@ export function createPlayer({ aggregate, record, playKeyed }: Deps): Player {
     if (key !== undefined) return playKeyed(play, request, { audience, key })
     const found = await aggregate(play, request)
     if (!found) return undefined
-    const refused = findRefusal(found.metadata, audience)
+    const { asset, counting } = found
+    const refused = findRefusal(asset.metadata, audience)
     if (refused) return refused
     const viewId = randomUUIDv7()
-    const place = await record({ ...play, id: viewId, ...durationOf(found.metadata) }, request)
-    return { viewId, found, place, isCounted: false }
+    const recording = record({ ...play, id: viewId, ...durationOf(asset.metadata) }, request)
+    const [recorded, counts] = await Promise.all([recording, counting])
+    return { viewId, asset, place: recorded.place, counts: withRecorded(counts, recorded) }
   }
 }

@@ -28,10 +28,12 @@ export function createPrefetcher({ aggregate, onServed }: Deps): Prefetcher {
   return async function prefetch(play, request, { audience }) {
     const found = await aggregate(play, request)
     if (!found) return undefined
-    const refused = findRefusal(found.metadata, audience)
+    const { asset, counting } = found
+    const refused = findRefusal(asset.metadata, audience)
     if (refused) return refused
+    const counts = await counting
     onServed()
-    return { viewId: undefined, found, place: undefined, isCounted: true }
+    return { viewId: undefined, asset, counts, place: undefined }
   }
 }
 

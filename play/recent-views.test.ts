@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRecentViews, type RecentView } from './recent-views.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 
 const AT = '2026-11-20T21:00:00.000Z'
 const view = (id: string): RecentView => ({ id, assetId: 'a', userId: 'u', at: AT })
@@ -7,7 +8,7 @@ const signal = new AbortController().signal
 
 test('the last recorded views are found by id', async () => {
   const recent = createRecentViews(2)
-  const append = recent.observe(async () => 'log')
+  const append = recent.observe(async () => recordedIn('log'))
   await append([view('1'), view('2')], signal)
   expect(recent.get('1')).toEqual(view('1'))
   expect(recent.get('2')).toEqual(view('2'))
@@ -18,7 +19,7 @@ test('the last recorded views are found by id', async () => {
 
 test('a report of watch time is not remembered', async () => {
   const recent = createRecentViews()
-  const append = recent.observe(async () => 'log')
+  const append = recent.observe(async () => recordedIn('log'))
   await append([{ ...view('20'), watched: { viewId: '10', seconds: 1 } }], signal)
   for (const id of ['20', '10']) expect(recent.get(id)).toBeUndefined()
 })

@@ -27,10 +27,10 @@ export function createRecentViews(max = MAX_VIEWS): RecentViews {
     },
     observe: (append) =>
       async function observedAppend(views, signal) {
-        const place = await append(views, signal)
+        const recorded = await append(views, signal)
         for (const { id, assetId, userId, at, watched } of views)
           if (!watched) recent.add({ id, assetId, userId, at: Date.parse(at) })
-        return place
+        return recorded
       },
   }
 }

@@ -6,6 +6,7 @@ import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
 import { turns } from '../shared/testing/turns.ts'
 import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 import { createRecorder, type IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
@@ -53,6 +54,15 @@ test('views that arrive during an append form the next append', async () => {
   expect(appends.map(({ views }) => views.length)).toEqual([1, 99])
   const views = appends.flatMap(({ views }) => views)
   expect(views.map(({ userId }) => userId)).toEqual(['0', ...Array.from({ length: 99 }, (_, n) => String(n))])
+})
+
+test('a recorded view has its own serial', async () => {
+  const { appends, record } = setUp()
+  const same = playBy('u')
+  const recorded = Promise.all([playBy('t'), same, same].map((play) => record(play, createTestRequestContext())))
+  await turns()
+  appends[0]?.stored.resolve({ place: 'outbox', producer: 'p', serial: 5 })
+  expect(await recorded).toEqual([5, 6, 7].map((serial) => ({ place: 'outbox', producer: 'p', serial })))
 })
 
 test('an append has at most 1,000 views', async () => {
@@ -123,7 +133,7 @@ function setUp() {
     record,
     recordMany,
     async store(n: number) {
-      appends[n]?.stored.resolve('log')
+      appends[n]?.stored.resolve(recordedIn('log'))
       await turns()
     },
     async fail(n: number) {

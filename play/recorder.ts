@@ -14,12 +14,12 @@ const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send
 export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed' | 'duration' | 'watched'>
 
 /**
- * Records a view or report in the log or the outbox, and resolves to the place where it was recorded.
+ * Records a view or report in the log or the outbox, and resolves to where it was recorded, with its serial.
  * @throws UnavailableError if it could not be recorded
  */
 export type Recorder = (play: IdentifiedPlay, request: RequestContext) => Promise<Recorded>
 
-/** Records a batch of views. */
+/** Records a batch of views, and resolves to the serial of the first one. */
 export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
 
 type Deps = { append: Append; timeoutMs: number; maxViews?: number }
@@ -31,8 +31,8 @@ export function durationOf({ duration }: { duration?: number | undefined }): { d
 
 /** Group commit: views that arrive while an append is in flight form the next append. */
 export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
-  const add = createBatcher<NewView, { place: Recorded; views: number }>({
-    run: async (views, signal) => ({ place: await append(views, signal), views: views.length }),
+  const add = createBatcher<NewView, { first: Recorded; views: NewView[] }>({
+    run: async (views, signal) => ({ first: await append(views, signal), views }),
     maxItems: maxViews,
     budgetMs: timeoutMs,
   })
@@ -40,11 +40,12 @@ export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APP
   return async function record(play: IdentifiedPlay, { requestId, span: parent }: RequestContext) {
     const span = parent.child(play.watched ? 'send video.watched' : 'send video.viewed', SEND)
     const { traceparent, tracestate } = span
-    const at = new Date().toISOString()
+    const view = { ...play, at: new Date().toISOString(), requestId, traceparent, tracestate }
     try {
-      const { place, views } = await add({ ...play, at, requestId, traceparent, tracestate })
-      span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: views, 'recorded.place': place } } : undefined)
-      return place
+      const { first, views } = await add(view)
+      const { place } = first
+      span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: views.length, 'recorded.place': place } } : undefined)
+      return { ...first, serial: first.serial + views.indexOf(view) }
     } catch (error) {
       span.end({ error })
       throw new UnavailableError(`the ${play.watched ? 'report' : 'view'} could not be recorded`, { cause: error })

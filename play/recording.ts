@@ -32,7 +32,7 @@ export function openRecording(
     resources.use(createAdopter({ files: outboxFiles, eventLog, log, onAcknowledged: spooler.name }))
   const backlog = outbox && (() => outbox.size() + (adopter?.size() ?? 0))
   if (backlog) exposeOutbox(registry, { size: backlog })
-  const append = spooler?.append ?? createDirectAppend(eventLog)
+  const { append, producer } = spooler ?? createDirectAppend(eventLog)
   const recent = createRecentViews()
   const record = createRecorder({
     append: recent.observe(metrics.instrumentAppend(append)),
@@ -41,6 +41,7 @@ export function openRecording(
   return {
     record,
     recent,
+    producer,
     /** The number of views in the outbox; undefined if there is no outbox. */
     backlog,
     /** Starts draining the outbox, and the outboxes of processes that have ended. */

@@ -38,3 +38,8 @@ export function createSerials(unnamed: Unnamed = new Map()): Serials {
     },
   }
 }
+
+/** The serial of the first of these numbered views; 0 if there are none. */
+export function firstSerial([first]: readonly NewView[]): number {
+  return first?.serial ?? 0
+}

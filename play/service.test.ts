@@ -94,7 +94,7 @@ describe.each(owners)('while %s does not respond', (owner) => {
 
 test('while reporting is down, a play has no counts', async () => {
   const { play, handlers } = await start()
-  handlers['/events/lookup?as=lists'] = (response) => response.destroy()
+  handlers['/events/lookup'] = (response) => response.destroy()
   expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
 })
 
@@ -255,7 +255,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox,
   const handlers: Record<string, Handler> = {
     [paths.metadata]: respond(content),
     [paths.cdnurl]: respond({ id: 'a', url: 'path/to/a.mp4' }),
-    '/events/lookup?as=lists': respond({ assets: { a: 7 }, users: { u: 2 } }),
+    '/events/lookup': respond({ assets: { a: 7 }, users: { u: 2 } }),
     '/healthz': respond({ status: 'ok' }),
   }
   const { origin, requests } = await serveUpstreams(handlers)
@@ -317,10 +317,11 @@ function settingsWith(origin: string, env: Record<string, string>) {
 
 /** A server with handlers by path, which the test may replace at any time. */
 async function serveUpstreams(handlers: Record<string, Handler>) {
-  const seen: (string | undefined)[] = []
+  const seen: string[] = []
   const server = await startHttpServer((request, response) => {
-    seen.push(request.url)
-    const handle = handlers[request.url ?? ''] ?? ((response) => response.writeHead(404).end())
+    const [path = ''] = request.url?.split('?') ?? []
+    seen.push(path)
+    const handle = handlers[path] ?? ((response) => response.writeHead(404).end())
     handle(response)
   })
   stack.use(server)

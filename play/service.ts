@@ -94,9 +94,6 @@ export async function startPlay(
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
   const upstreams = await openUpstreams(service, settings, { invalidations, createAssetCache, onRead: metrics.reads })
   const { clients, caches, reporting } = upstreams
-  const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
-  const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
-
   const recording = openRecording(service, {
     eventLog,
     outbox,
@@ -105,7 +102,15 @@ export async function startPlay(
     metrics,
     createRecorder,
   })
-  const { record, recent, backlog } = recording
+  const { record, recent, producer, backlog } = recording
+  const lookUpCounts = createCountLookup({
+    reporting,
+    producer,
+    timeoutMs: UPSTREAM_TIMEOUT_MS,
+    log,
+    onBatch: metrics.lookup,
+  })
+  const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
   const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
   const play = createPlayer({ aggregate, record, playKeyed })
   const prefetch = createPrefetcher({ aggregate, onServed: metrics.prefetched })

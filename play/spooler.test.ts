@@ -22,14 +22,14 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
 test('acknowledged views are in the log, and the outbox stays empty', async () => {
   await using play = start(createFakeLog())
-  expect(await play.append('a')).toBe('log')
+  expect(await play.append('a')).toEqual({ place: 'log', producer: 'producer-0', serial: 1 })
   expect(play.fakeLog.stored).toEqual(['a'])
   expect(play.outbox.size()).toBe(0)
 })
 
 test('views that the log does not acknowledge are written to disk before they count as recorded', async () => {
   await using play = start(createFakeLog('refuses'))
-  expect(await play.append('a', 'b')).toBe('outbox')
+  expect(await play.append('a', 'b')).toEqual({ place: 'outbox', producer: 'producer-0', serial: 1 })
   expect(play.outbox.size()).toBe(2)
 })
 
@@ -37,7 +37,7 @@ test('while the log is unavailable, appends do not wait for it', async () => {
   await using play = start(createFakeLog('hangs'))
   await play.append('a')
   // This signal never aborts, so an append to the log would hang.
-  expect(await play.spooler.append(someViews('b'), new AbortController().signal)).toBe('outbox')
+  expect(await play.spooler.append(someViews('b'), new AbortController().signal)).toMatchObject({ place: 'outbox' })
 })
 
 test('when the log recovers, the outbox drains in order, and new views go to the log', async () => {
@@ -46,13 +46,15 @@ test('when the log recovers, the outbox drains in order, and new views go to the
   play.fakeLog.mode = 'confirms'
   await eventually(() => expect(play.outbox.size()).toBe(0))
   expect(play.fakeLog.stored).toEqual(['a', 'b', 'c'])
-  expect(await play.append('d')).toBe('log')
+  const next = play.spooler.producer()
+  expect(next).not.toBe('producer-0')
+  expect(await play.append('d')).toEqual({ place: 'log', producer: next, serial: 1 })
   expect(play.fakeLog.stored).toEqual(['a', 'b', 'c', 'd'])
 })
 
 test('views whose acknowledgement was lost are stored exactly once', async () => {
   await using play = start(createFakeLog('loses acknowledgements'))
-  expect(await play.append('a')).toBe('outbox')
+  expect(await play.append('a')).toMatchObject({ place: 'outbox' })
   await play.append('b')
   play.fakeLog.mode = 'confirms'
   await eventually(() => expect(play.outbox.size()).toBe(0))
@@ -69,7 +71,7 @@ test("an earlier process's backlog is stored exactly once by the next process", 
   }
   fakeLog.mode = 'confirms'
   await using play = start(fakeLog)
-  expect(await play.append('c')).toBe('log')
+  expect(await play.append('c')).toMatchObject({ place: 'log' })
   await eventually(() => expect(play.outbox.size()).toBe(0))
   expect(fakeLog.stored.toSorted()).toEqual(['a', 'b', 'c'])
 })
@@ -79,7 +81,7 @@ test('while both the log and the outbox fail, appends fail; the log is used as s
   play.fails.put = true
   await expect(play.append('a')).rejects.toThrow(OutboxError)
   play.fakeLog.mode = 'confirms'
-  expect(await play.append('b')).toBe('log')
+  expect(await play.append('b')).toMatchObject({ place: 'log' })
   expect(play.fakeLog.stored).toEqual(['b'])
 })
 
@@ -91,7 +93,7 @@ test('an outbox that cannot delete drained views neither blocks appends nor dupl
     play.fails.drop = true
     fakeLog.mode = 'confirms'
     await eventually(() => expect(fakeLog.stored).toEqual(['a']))
-    expect(await play.append('b')).toBe('log')
+    expect(await play.append('b')).toMatchObject({ place: 'log' })
   }
   await using play = start(fakeLog)
   await eventually(() => expect(play.outbox.size()).toBe(0))
@@ -139,7 +141,7 @@ test('a backlog that the log rejects is not logged as an outage while the log co
   for (const id of ['b', 'c', 'd']) {
     play.spooler.start()
     await sleep(10)
-    expect(await play.append(id)).toBe('log')
+    expect(await play.append(id)).toMatchObject({ place: 'log' })
   }
   expect(logged).toEqual([])
   expect(play.outbox.size()).toBe(1)
@@ -209,7 +211,7 @@ test('while appends take longer than a play may wait, views go to the outbox and
   }
   await using play = start({ ...fakeLog, producer }, { appendTimeoutMs: 10 })
   for (const id of ['a', 'b', 'c']) {
-    expect(await play.spooler.append(someViews(id), AbortSignal.timeout(10))).toBe('outbox')
+    expect(await play.spooler.append(someViews(id), AbortSignal.timeout(10))).toMatchObject({ place: 'outbox' })
     await eventually(() => expect(play.outbox.size()).toBe(0))
   }
   expect(fakeLog.storedViews).toMatchObject([1, 2, 3].map((serial) => ({ producer: 'producer-0', serial })))

@@ -6,12 +6,12 @@ import { retry } from '../shared/runtime/retry.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import { drainOutbox, SOURCE } from './drain.ts'
 import { type Outbox, OutboxError } from './outbox.ts'
-import { createSerials, type Unnamed } from './serials.ts'
+import { createSerials, firstSerial, type Unnamed } from './serials.ts'
 
 const RETRY_MS = 100
 
-/** The place where a view is recorded. */
-export type Recorded = 'log' | 'outbox'
+/** Where views were recorded, their producer, and the serial of the first one. */
+export type Recorded = { place: 'log' | 'outbox'; producer: string; serial: number }
 
 export type Spooler = AsyncDisposable & {
   /**
@@ -24,6 +24,8 @@ export type Spooler = AsyncDisposable & {
    * leaves no outbox behind.
    */
   start(): void
+  /** The id of the producer of the next view. */
+  producer(): string
   /**
    * Makes the next view name a producer that appends no more views, so that a loss of that producer's last views is
    * detected.
@@ -151,14 +153,16 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
 
   return {
     async append(unnumbered, signal) {
-      const views = current.serials.number(unnumbered)
+      const { producer, serials } = current
+      const views = serials.number(unnumbered)
+      const recorded = { producer: producer.id, serial: firstSerial(views) }
       if (!isSpooling) {
         try {
-          await current.producer.append(views, signal)
-          current.serials.record(views)
-          acknowledge(current.producer.id, views)
+          await producer.append(views, signal)
+          serials.record(views)
+          acknowledge(producer.id, views)
           reportLog()
-          return 'log'
+          return { place: 'log', ...recorded }
         } catch (error) {
           reportLog(error)
           isSpooling = true
@@ -166,8 +170,9 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       }
       put(views)
       startDraining()
-      return 'outbox'
+      return { place: 'outbox', ...recorded }
     },
+    producer: () => current.producer.id,
     start() {
       tryOutbox(() => {
         const predecessor = outbox.predecessor()

@@ -5,13 +5,14 @@ import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { limitReports } from './limits/rate-limit.ts'
+import { recordedIn } from './recorded.test-suite.ts'
 import type { IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 import { createWatchRoutes } from './watch-routes.ts'
 
 const report = { assetId: '456', userId: '8', seconds: 31.5 }
 
-function setUp(record: () => Promise<Recorded> = async () => 'log') {
+function setUp(record: () => Promise<Recorded> = async () => recordedIn('log')) {
   const recorded: IdentifiedPlay[] = []
   const service = createTestService('play')
   const refuseReport = limitReports({ rate: { count: 2, periodMs: 60_000 }, log: service.log, onRefused() {} })
@@ -28,7 +29,7 @@ function setUp(record: () => Promise<Recorded> = async () => 'log') {
 }
 
 test.each(['log', 'outbox'] as const)('a report that is recorded in the %s gets a 202', async (place) => {
-  const { post, recorded } = setUp(async () => place)
+  const { post, recorded } = setUp(async () => recordedIn(place))
   const response = await post(report)
   expect([response.status, await response.json()]).toEqual([202, { status: 'recorded' }])
   const watched = { viewId: 'view-1', seconds: 31.5 }

@@ -160,7 +160,8 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
           return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)
         }
         const ids = c.req.valid('json')
-        if (c.req.valid('query').as === 'lists') return c.json((await counts.listViews(ids)) satisfies ListedViews)
+        const { as, producer } = c.req.valid('query')
+        if (as === 'lists') return c.json((await counts.listViews(ids, producer)) satisfies ListedViews)
         return c.json((await counts.lookUp(ids)) satisfies LookedUpCounts)
       },
     )

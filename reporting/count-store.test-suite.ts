@@ -40,6 +40,25 @@ export function describeCountStore(store: Store) {
     expect([await opened.counts.size('asset'), await opened.counts.size('user')]).toEqual([4, 1])
   })
 
+  test('a lookup returns the last serial of a producer that its counts include', async () => {
+    await using opened = await open()
+    const serialOf = async (producer?: string) =>
+      (await opened.counts.listViews({ assets: ['a'], users: [] }, producer)).serial
+    expect(await serialOf('p')).toBeUndefined()
+    const views = [1, 2].map((serial) => ({ ...view('a'), id: `v${serial}`, producer: 'p', serial }))
+    await opened.counts.apply({ ...batch('log', 0, 1, []), views })
+    expect([await serialOf('p'), await serialOf('other'), await serialOf()]).toEqual([2, undefined, undefined])
+    await opened.counts.apply({
+      ...batch('log', 1, 2, []),
+      views: [{ ...view('a'), id: 'v3', producer: 'p', serial: 3 }],
+    })
+    expect(await opened.counts.listViews({ assets: ['a'], users: [] }, 'p')).toEqual({
+      assets: [3],
+      users: [],
+      serial: 3,
+    })
+  })
+
   test(`the counts ${isPersistent ? 'survive' : 'do not survive'} a restart`, async () => {
     await using opened = await open()
     const views = [{ ...view('a'), producer: 'p', serial: 2 }]

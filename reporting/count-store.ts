@@ -53,8 +53,8 @@ export type CountStore = {
   counts(by: CountedBy, id: string): Promise<Counts | undefined>
   /** The counts for all given ids, from one snapshot; 0 for those without views. */
   lookUp(ids: CountLookup): Promise<LookedUpCounts>
-  /** Like `lookUp`, but returns only the views, in the order of the ids. */
-  listViews(ids: CountLookup): Promise<ListedViews>
+  /** Like `lookUp`, but returns only the views, in the order of the ids, and the last counted serial of `producer`. */
+  listViews(ids: CountLookup, producer?: string): Promise<ListedViews>
   /** The first `limit` ids by descending count, then by id. `limit` is at most MAX_TOP. */
   top(by: CountedBy, of: RankedBy, limit: number): Promise<TopEntry[]>
   /** The number of assets or users with views. */

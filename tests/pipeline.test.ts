@@ -8,6 +8,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
+import { startTcpProxy } from './harness/tcp-proxy.ts'
 
 describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server,', () => {
   let system: System
@@ -42,6 +43,16 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
     }
     const counts = { id: 'first', views: 3, qualified: 1 }
     expect(await getJson(`${system.reporting.url}/events/user/first`)).toEqual(counts)
+  })
+
+  test('the counts are exact if the view is counted while the lookup is on its way', async () => {
+    await using proxy = await startTcpProxy(system.reporting.url, 100)
+    await using edge = await startService('play', { ...system.env, REPORTING_URL: proxy.url })
+    await ready(edge)
+    for (const count of [1, 2, 3]) {
+      expect((await play(edge.url, '456', 'distant')).body).toMatchObject({ userviews: count })
+      await expectViews('distant', count)
+    }
   })
 
   test('a play of an unknown asset gets a 404 and is not counted', async () => {

@@ -12,7 +12,7 @@ export function createDelegatingStore({ current, forReport = async () => current
     id: () => current().id(),
     counts: async (by, id) => current().counts(by, id),
     lookUp: async (ids) => current().lookUp(ids),
-    listViews: async (ids) => current().listViews(ids),
+    listViews: async (ids, producer) => current().listViews(ids, producer),
     top: async (by, of, limit) => current().top(by, of, limit),
     size: async (by) => current().size(by),
     count: async (play) => current().count(play),

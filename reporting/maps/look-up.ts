@@ -18,13 +18,16 @@ export function lookUp(counts: Pick<ViewCounts, 'counts' | 'findKeyed'>, ids: Co
 
 /** The views for many ids; see CountStore. */
 export function listViews(
-  { views, findKeyed }: Pick<ViewCounts, 'views' | 'findKeyed'>,
+  { views, findKeyed, lastSerial }: Pick<ViewCounts, 'views' | 'findKeyed' | 'lastSerial'>,
   { assets, users, events }: CountLookup,
+  producer?: string,
 ): ListedViews {
+  const serial = producer === undefined ? undefined : lastSerial(producer)
   return {
     assets: assets.map((id) => views('asset', id)),
     users: users.map((id) => views('user', id)),
     ...(events && { events: findEvents({ findKeyed }, events) }),
+    ...(serial !== undefined && { serial }),
   }
 }
 

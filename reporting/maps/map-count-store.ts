@@ -19,7 +19,7 @@ export function createMapCountStore({
     id: () => state.id,
     counts: async (by, id) => counts.counts(by, id),
     lookUp: async (ids) => lookUp(counts, ids),
-    listViews: async (ids) => listViews(counts, ids),
+    listViews: async (ids, producer) => listViews(counts, ids, producer),
     top: async (by, of, limit) => counts.top(by, of, limit),
     size: async (by) => counts.size(by),
     count: async (play) => counts.count(play),

@@ -32,6 +32,8 @@ export type ViewCounts = {
   /** @throws CountsFullError if the batch's new ids exceed the capacity, in which case nothing changes */
   apply(batch: CountBatch): Verdicts | undefined
   lost(): LostViews
+  /** The last serial of a producer that the counts include; undefined if the producer is unknown. */
+  lastSerial(producer: string): number | undefined
   /** The last view with this idempotency key. */
   findKeyed(id: string): RuleEvent | undefined
   explain(id: string): ViewExplanation | undefined
@@ -105,6 +107,7 @@ export function createViewCounts(capacity: Capacity, state = createCountState())
       })
     },
     lost: () => state.lost,
+    lastSerial: (producer) => state.deduplication.producers.get(producer)?.serial,
     findKeyed: keys.find,
     explain(id) {
       // A dead letter may have the same id as a view; the view takes precedence.

@@ -6,7 +6,7 @@ import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import type { Rows } from './database.ts'
 import { toExplanation, toExplanationQueries, toTime } from './explanations.ts'
 import { toKeyedKey } from './keyed-views.ts'
-import { toLost } from './known.ts'
+import { toLost, toProducerKey } from './known.ts'
 import { toIdArray, toLiteral } from './literals.ts'
 import { toSeriesCounts, toSeriesQuery } from './series.ts'
 import { parsePosition, STATE_COLUMNS, toState } from './state.ts'
@@ -39,13 +39,15 @@ export function createReads(read: (query: string) => Promise<Rows>, rules: Rules
     async lookUp(ids) {
       return toLookedUp(ids, await read(toLookup(ids)))
     },
-    async listViews(ids) {
-      const found = toFound(await read(toLookup(ids)))
+    async listViews(ids, producer) {
+      const found = toFound(await read(toLookup(ids, producer)))
+      const [serial] = found.producer.values()
       const viewsOf = (by: CountedBy) => (id: string) => Number(found[by].get(id)?.[0] ?? 0)
       return {
         assets: ids.assets.map(viewsOf('asset')),
         users: ids.users.map(viewsOf('user')),
         ...(ids.events && { events: toEvents(found, ids.events) }),
+        ...(serial && { serial: Number(serial[0]) }),
       }
     },
     async top(by, of, limit) {
@@ -90,8 +92,8 @@ function toCounts([views, qualified, viewers]: readonly unknown[]): Counts {
   return viewers === undefined ? counts : { ...counts, viewers: Number(viewers) }
 }
 
-/** In an event's row, the column `views` contains the event's time. */
-function toLookup({ assets, users, events = [] }: CountLookup): string {
+/** The column `views` contains the time in an event's row, and the last serial in a producer's. */
+function toLookup({ assets, users, events = [] }: CountLookup, producer?: string): string {
   const keys = toIdArray(events.map(toKeyedKey))
   return [
     `select 'asset', id, views, qualified, viewers, null, null from reporting.asset_views where id = any(${toIdArray(assets)})`,
@@ -99,13 +101,18 @@ function toLookup({ assets, users, events = [] }: CountLookup): string {
     ...(events.length > 0
       ? [`select 'event', key, at, 0, 0, asset_id, user_id from reporting.keyed_view where key = any(${keys})`]
       : []),
+    ...(producer === undefined
+      ? []
+      : [
+          `select 'producer', key, serial, 0, 0, null, null from reporting.producer where key = ${toLiteral(toProducerKey(producer))}`,
+        ]),
   ].join(' union all ')
 }
 
 /** Indexes a lookup's rows by kind and id. */
 function toFound(rows: Rows) {
   const of = (kind: string) => new Map(rows.flatMap(([own, id, ...row]) => (own === kind ? [[String(id), row]] : [])))
-  return { asset: of('asset'), user: of('user'), event: of('event') }
+  return { asset: of('asset'), user: of('user'), event: of('event'), producer: of('producer') }
 }
 
 function toLookedUp({ assets, users, events, details }: CountLookup, rows: Rows): LookedUpCounts {

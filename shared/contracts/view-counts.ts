@@ -7,6 +7,8 @@ const views = z.int().nonnegative()
 
 /** Maximum number of ids of each kind in one lookup. */
 const MAX_LOOKUP_IDS = 10_000
+/** Maximum length of a producer's id in a lookup. */
+const MAX_PRODUCER = 256
 /** Maximum length of a top list. */
 export const MAX_TOP = 1_000
 
@@ -94,11 +96,27 @@ export const LookupQuery = z.object({
         '`lists`: return only views, as lists in the order of the ids, which is cheaper for client and server',
       examples: ['lists'],
     }),
+  producer: z
+    .string()
+    .min(1)
+    .max(MAX_PRODUCER)
+    .optional()
+    .meta({
+      description: 'With `as=lists`: also return the last serial of this producer that the counts include',
+      examples: ['QA8ZMOHXREKPW2A1C2J0V0'],
+    }),
 })
 
 /** The views for all requested ids, in request order; 0 for unknown ids. */
 export const ListedViews = z
-  .object({ assets: z.array(views), users: z.array(views), events: LookedUpCounts.shape.events })
+  .object({
+    assets: z.array(views),
+    users: z.array(views),
+    events: LookedUpCounts.shape.events,
+    serial: views.optional().meta({
+      description: 'The last serial of the producer that the counts include; absent if the producer is unknown',
+    }),
+  })
   .meta({ id: 'ListedViews', examples: [{ assets: [0, 2], users: [2] }] })
 export type ListedViews = z.infer<typeof ListedViews>
 
