@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { Playback } from '../shared/contracts/playback.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { postAsset } from './harness/assets.ts'
@@ -69,6 +70,35 @@ describe.skipIf(!natsVersion)('with a real NATS server,', () => {
     await system.nats.signal('SIGCONT')
     await expectStates('up', RECOVER_MS)
     await expectViews('hanging', 5)
+  })
+
+  test("a play's counts are never too high, even while the outbox drains", async () => {
+    await start()
+    const stopping = new AbortController()
+    const failed: object[] = []
+    let served = 0
+    /** Plays as new users, four times each. No user can have more views than plays so far. */
+    async function playAsUsers(name: string): Promise<void> {
+      for (let n = 0; !stopping.signal.aborted; n += 1) {
+        const [user, plays] = [`${name}-${n >> 2}`, (n % 4) + 1]
+        const { status, body } = await play(system.play.url, '456', user)
+        const { userviews } = Playback.partial().parse(body)
+        if (status !== 200 || Number(userviews) > plays) failed.push({ user, plays, status, userviews })
+        if (userviews !== null) served += 1
+      }
+    }
+    const playing = Promise.all(Array.from({ length: 48 }, (_, n) => playAsUsers(`user-${n}`)))
+    for (let outages = 0; outages < 2; outages += 1) {
+      await sleep(500)
+      await system.nats.signal('SIGSTOP')
+      await sleep(1_000)
+      await system.nats.signal('SIGCONT')
+      await sleep(1_500)
+    }
+    stopping.abort()
+    await playing
+    expect(failed).toEqual([])
+    expect(served).toBeGreaterThan(1_000)
   })
 
   test('a full log and full buckets are reported with the reason, and used again as soon as there is room', async () => {
